@@ -1,0 +1,52 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+README = ROOT / "README.md"
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "stofm_pyg" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)[1]
+
+setup(
+    name="stofm-pyg",
+    version=VERSION,
+    description="Graph learning for spatial transcriptomics on PyTorch Geometric",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    author="The stofm_pyg developers",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["stofm_pyg", "stofm_pyg.*"]),
+    install_requires=[
+        "accelerate>=1.10",
+        "anndata>=0.11.4",
+        "h5py>=3.10",
+        "huggingface_hub>=1.0",
+        "igraph>=0.11",
+        "leidenalg>=0.10",
+        "matplotlib>=3.9",
+        "numpy>=2.0",
+        "pandas>=2.2",
+        "pymetis>=2025.1",
+        "pyyaml>=6.0",
+        "safetensors>=0.5",
+        "scikit-learn>=1.6",
+        "scipy>=1.14",
+        "tensorboard>=2.17",
+        "torch>=2.8",
+        "torch-geometric>=2.7",
+        "tqdm>=4.66",
+        "transformers>=5.0",
+    ],
+    extras_require={
+        # Not required: they compile against the torch that is already there (install with
+        # `--no-build-isolation`), and without them scipy and PyG give the same answers.
+        "extensions": ["torch-cluster>=1.6.3", "torch-scatter>=2.1.2"],
+        "test": ["hypothesis>=6.100", "pytest>=8.3", "ruff>=0.14"],
+    },
+)
