@@ -1,0 +1,207 @@
+from typing import Optional, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Linear
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.utils import softmax
+
+from stofm_pyg.nn.dense_attention import dense_attention
+from stofm_pyg.nn.gaussian_distance import GaussianDistance
+from stofm_pyg.nn.pair_representation import PairRepresentation
+from stofm_pyg.nn.undirected_edges import undirected_edges
+
+
+class SE2TransformerConv(MessagePassing):
+    r"""The SE(2) Transformer operator from the `"SToFM: a Multi-scale Foundation Model for Spatial
+    Transcriptomics" <https://arxiv.org/abs/2507.11588>`_ paper: attention between all nodes of a
+    subpatch, biased by their distances
+
+    .. math::
+        \mathbf{x}^{\prime}_i = \mathbf{W}_O \sum_{j} \alpha_{i,j} \mathbf{W}_V \mathbf{x}_j,
+        \qquad \boldsymbol{\alpha} = \mathrm{softmax} (\mathbf{S}_l),
+        \qquad \mathbf{S}_l = \mathbf{S}_{l-1} +
+        \frac{(\mathbf{X} \mathbf{W}_Q) (\mathbf{X} \mathbf{W}_K)^{\top}}{\sqrt{d}}
+
+    per head, where the logits start from :math:`\mathbf{S}_0 = \mathbf{B}`: the distance of an edge as
+    encoded by :class:`GaussianDistance`, the encoding of :obj:`far` for a pair without an edge, zero on
+    the diagonal and for CLS. After the last layer :math:`\mathbf{S}_L` is the pair representation.
+    The output depends on positions through distances alone and so is invariant to rotation,
+    translation and reflection (E(2), which contains SE(2)). The graph must be undirected.
+
+    Args:
+        in_channels (int): Size of each input sample.
+        out_channels (int): Size of each output sample, a multiple of :obj:`heads`.
+        heads (int, optional): Number of attention heads. (default: :obj:`8`)
+        dropout (float, optional): Dropout probability of the attention weights. (default: :obj:`0.0`)
+        num_gaussians (int, optional): Number of basis functions of the distance encoding. With
+            :obj:`None`, the layer encodes no distances and continues the :obj:`pair` of the layer
+            before it. (default: :obj:`128`)
+        max_distance (float, optional): The range of the basis functions at the start, in the unit of
+            the distances. (default: :obj:`10.0`)
+        far (float, optional): The distance that stands for "no edge". (default: :obj:`100.0`)
+        bias (bool, optional): If set to :obj:`False`, the layer will not learn additive biases.
+            (default: :obj:`True`)
+        evaluator (str, optional): :obj:`"dense"`, one matrix of logits per head, or :obj:`"edgewise"`,
+            message passing along all pairs as the equation says it (slow; a reference).
+            (default: :obj:`"dense"`)
+        **kwargs (optional): Additional arguments of
+            :class:`torch_geometric.nn.conv.MessagePassing`.
+
+    Shapes:
+        - **input:** node features :math:`(N, C_{in})`, edge indices :math:`(2, |\mathcal{E}|)`,
+          distances :math:`(|\mathcal{E}|, 1)`, subpatch of each node :math:`(N)` *(optional)*,
+          node types :math:`(N)` *(optional)*
+        - **output:** node features :math:`(N, C_{out})`, or these and a :class:`PairRepresentation`
+          if :obj:`return_pair=True`
+
+    Examples:
+        >>> conv = SE2TransformerConv(16, 32, heads=4)
+        >>> x, edge_index = torch.randn(3, 16), torch.tensor([[0, 1], [1, 0]])
+        >>> conv(x, edge_index, torch.tensor([[1.5], [1.5]])).shape
+        torch.Size([3, 32])
+    """
+
+    evaluators = ("dense", "edgewise")
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        heads: int = 8,
+        dropout: float = 0.0,
+        num_gaussians: Optional[int] = 128,
+        max_distance: float = 10.0,
+        far: float = 100.0,
+        bias: bool = True,
+        evaluator: str = "dense",
+        **kwargs,
+    ):
+        kwargs.setdefault("aggr", "add")
+        super().__init__(node_dim=0, **kwargs)
+
+        if heads < 1 or out_channels % heads != 0:
+            raise ValueError(
+                f"'out_channels' must be a multiple of 'heads' (got {out_channels} and {heads})"
+            )
+        if evaluator not in self.evaluators:
+            raise ValueError(f"Unknown evaluator '{evaluator}'; known: {', '.join(self.evaluators)}")
+
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.heads = heads
+        self.dropout = dropout
+        self.num_gaussians = num_gaussians
+        self.far = far
+        self.evaluator = evaluator
+
+        self.lin_qkv = Linear(in_channels, 3 * out_channels, bias=bias)
+        self.lin_out = Linear(out_channels, out_channels, bias=bias)
+        if num_gaussians is not None:
+            self.distance = GaussianDistance(heads, num_gaussians, max_distance)
+        else:
+            self.register_parameter("distance", None)
+
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        r"""Resets all learnable parameters of the module."""
+        super().reset_parameters()
+        self.lin_qkv.reset_parameters()
+        self.lin_out.reset_parameters()
+        if self.distance is not None:
+            self.distance.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Optional[Tensor] = None,
+        batch: Optional[Tensor] = None,
+        node_type: Optional[Tensor] = None,
+        pair: Optional[PairRepresentation] = None,
+        return_pair: bool = False,
+    ) -> Union[Tensor, tuple[Tensor, PairRepresentation]]:
+        r"""Runs the forward pass of the module.
+
+        Args:
+            x (torch.Tensor): The node features.
+            edge_index (torch.Tensor): The edge indices.
+            edge_attr (torch.Tensor, optional): The distance of each edge. (default: :obj:`None`)
+            batch (torch.Tensor, optional): The subpatch of each node, sorted; attention stays
+                inside a subpatch. (default: :obj:`None`)
+            node_type (torch.Tensor, optional): The :class:`NodeType` of each node; without it all
+                nodes are cells. (default: :obj:`None`)
+            pair (PairRepresentation, optional): The pair representation of the layer before, which
+                this layer advances. (default: :obj:`None`)
+            return_pair (bool, optional): If set to :obj:`True`, will additionally return the pair
+                representation. (default: :obj:`False`)
+        """
+        if pair is None:
+            pair = self.start_pair(edge_index, edge_attr, x.size(0), batch, node_type)
+
+        query, key, value = (
+            lin.view(-1, self.heads, self.out_channels // self.heads)
+            for lin in self.lin_qkv(x).chunk(3, dim=-1)
+        )
+        if self.evaluator == "dense":
+            dropout = self.dropout if self.training else 0.0
+            out = dense_attention(pair, query, key, value, dropout)
+        else:
+            all_pairs = pair.all_pairs()
+            # propagate_type: (query: Tensor, key: Tensor, value: Tensor, logits: Tensor)
+            out = self.propagate(
+                all_pairs, query=query, key=key, value=value, logits=pair.pairs(all_pairs)
+            )
+        pair.append(query, key)
+
+        out = self.lin_out(out.reshape(-1, self.out_channels))
+        return (out, pair) if return_pair else out
+
+    def start_pair(
+        self,
+        edge_index: Tensor,
+        edge_attr: Optional[Tensor],
+        num_nodes: int,
+        batch: Optional[Tensor] = None,
+        node_type: Optional[Tensor] = None,
+    ) -> PairRepresentation:
+        r"""The pair representation before the first layer: the encoded distances alone."""
+        if self.distance is None:
+            raise ValueError(
+                "This layer has 'num_gaussians=None' and encodes no distances; pass it the 'pair' "
+                "that the layer before it returned"
+            )
+        if edge_attr is None or edge_attr.numel() != edge_index.size(1):
+            shape = None if edge_attr is None else tuple(edge_attr.shape)
+            raise ValueError(
+                f"'edge_attr' must hold one distance for each of the {edge_index.size(1)} edges "
+                f"(got shape {shape}); 'SpatialRadiusGraph' makes both"
+            )
+        # A distance is encoded once for both directions, and once for all pairs without an edge.
+        edge_index, distance = undirected_edges(edge_index, edge_attr.reshape(-1))
+        distance = torch.cat([distance, distance.new_full((1,), self.far)])
+        bias = self.distance(distance.unsqueeze(-1))
+        return PairRepresentation(edge_index, bias[:-1], bias[-1], num_nodes, batch, node_type)
+
+    def message(
+        self,
+        query_i: Tensor,
+        key_j: Tensor,
+        value_j: Tensor,
+        logits: Tensor,
+        index: Tensor,
+        ptr: Optional[Tensor],
+        size_i: Optional[int],
+    ) -> Tensor:
+        alpha = (query_i * key_j).sum(dim=-1) * query_i.size(-1) ** -0.5
+        alpha = softmax(alpha + logits, index, ptr, size_i)
+        alpha = F.dropout(alpha, p=self.dropout, training=self.training)
+        return value_j * alpha.unsqueeze(-1)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
+            f"heads={self.heads})"
+        )
