@@ -1,0 +1,70 @@
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+from torch_geometric.utils import coalesce, index_to_mask, to_undirected
+
+# METIS gives isolated nodes to arbitrary parts, so they join their nearest neighbours.
+NEIGHBORS_OF_ISOLATED = 3
+
+
+def metis_partition(edge_index: Tensor, pos: Tensor, num_parts: int, seed: int) -> Tensor:
+    r"""The part of each node :math:`(N)`: METIS' multilevel k-way partition of a symmetric graph."""
+    num_nodes = pos.size(0)
+    if num_parts == 1:
+        return torch.zeros(num_nodes, dtype=torch.long)
+    import pymetis
+
+    edge_index = _join_isolated(edge_index, pos)
+    row, col = coalesce(edge_index, num_nodes=num_nodes)
+    start = torch.zeros(num_nodes + 1, dtype=torch.long)
+    start[1:] = torch.bincount(row, minlength=num_nodes).cumsum(0)
+    _, part = pymetis.part_graph(
+        num_parts,
+        xadj=start.int().numpy(),
+        adjncy=col.int().numpy(),
+        recursive=False,
+        options=pymetis.Options(seed=seed),
+    )
+    return torch.tensor(part)
+
+
+def grid_partition(pos: Tensor, cells_per_part: int) -> Tensor:
+    r"""The part of each node :math:`(N)` on the official axis-aligned grid: squares whose number is
+    one more than that of full parts; a square with twice the cells or more is cut in file order."""
+    num_nodes = pos.size(0)
+    part = torch.zeros(num_nodes, dtype=torch.long)
+    if num_nodes <= cells_per_part:
+        return part
+    pos = pos.double()
+    low, high = pos.amin(dim=0), pos.amax(dim=0)
+    extent = high - low
+    side = float((extent.prod() / (num_nodes // cells_per_part + 1)).sqrt())
+    if side == 0:  # All cells on one line: squares of no area, so cut the line instead.
+        side = float(extent.max()) / (num_nodes // cells_per_part + 1)
+    counts = (extent / side).floor().long() + 1
+    column = [
+        torch.bucketize(pos[:, axis], low[axis] + side * torch.arange(1, counts[axis]), right=True)
+        for axis in range(2)
+    ]
+    square = column[0] * int(counts[1]) + column[1]
+    next_part = 0
+    for value in square.unique():
+        members = (square == value).nonzero().view(-1).numpy()
+        for chunk in np.array_split(members, max(1, len(members) // cells_per_part)):
+            part[torch.from_numpy(chunk)] = next_part
+            next_part += 1
+    return part
+
+
+def _join_isolated(edge_index: Tensor, pos: Tensor) -> Tensor:
+    num_nodes = pos.size(0)
+    isolated = (~index_to_mask(edge_index[0], num_nodes)).nonzero().view(-1)
+    if isolated.numel() == 0:
+        return edge_index
+    k = min(NEIGHBORS_OF_ISOLATED + 1, num_nodes)
+    _, near = cKDTree(pos.double().numpy()).query(pos[isolated].double().numpy(), k=k)
+    source = isolated.repeat_interleave(k)
+    target = torch.from_numpy(near).view(-1)
+    joined = torch.stack([source, target])[:, source != target]
+    return torch.cat([edge_index, to_undirected(joined, num_nodes=num_nodes)], dim=1)

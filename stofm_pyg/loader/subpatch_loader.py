@@ -1,0 +1,72 @@
+from collections.abc import Iterator, Sequence
+from typing import Optional, Union
+
+import torch
+from torch.utils.data import ConcatDataset, Sampler
+from torch_geometric.loader import DataLoader
+
+from stofm_pyg.loader.spatial_cluster_data import SpatialClusterData
+
+
+class LikeSizeSampler(Sampler):
+    r"""Batches of subpatches of like size, so that dense attention pads little.
+
+    Args:
+        sizes (torch.Tensor): The number of nodes of each subpatch :math:`(P)`.
+        batch_size (int): The number of subpatches in a batch.
+        shuffle (bool, optional): Shuffle the order of batches, and of subpatches of equal size, anew
+            at every pass. (default: :obj:`False`)
+        seed (int, optional): The seed of the shuffles. (default: :obj:`0`)
+    """
+
+    def __init__(self, sizes: torch.Tensor, batch_size: int, shuffle: bool = False, seed: int = 0):
+        if batch_size < 1:
+            raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
+        self.sizes = sizes
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.arange(self.sizes.numel())
+        if self.shuffle:
+            order = torch.randperm(self.sizes.numel(), generator=self.generator)
+        order = order[self.sizes[order].argsort(stable=True)]
+        batches = order.split(self.batch_size)
+        if self.shuffle:
+            shuffled = torch.randperm(len(batches), generator=self.generator)
+            batches = [batches[i] for i in shuffled.tolist()]
+        return iter([batch.tolist() for batch in batches])
+
+    def __len__(self) -> int:
+        return -(-self.sizes.numel() // self.batch_size)
+
+
+class SubpatchLoader(DataLoader):
+    r"""Loads the subpatches of one or many slices as PyG batches, those of like size together.
+
+    Args:
+        slices (SpatialClusterData or sequence of them): The partitioned slices.
+        batch_size (int, optional): The number of subpatches in a batch. (default: :obj:`1`)
+        shuffle (bool, optional): Shuffle anew at every pass. (default: :obj:`False`)
+        seed (int, optional): The seed of the shuffles. (default: :obj:`0`)
+        **kwargs (optional): Additional arguments of :class:`torch_geometric.loader.DataLoader`, such
+            as :obj:`num_workers`.
+    """
+
+    def __init__(
+        self,
+        slices: Union[SpatialClusterData, Sequence[SpatialClusterData]],
+        batch_size: int = 1,
+        shuffle: bool = False,
+        seed: int = 0,
+        follow_batch: Optional[list[str]] = None,
+        **kwargs,
+    ):
+        slices = [slices] if isinstance(slices, SpatialClusterData) else list(slices)
+        if not slices:
+            raise ValueError("No slices to load; pass at least one 'SpatialClusterData'")
+        sampler = LikeSizeSampler(torch.cat([s.sizes for s in slices]), batch_size, shuffle, seed)
+        super().__init__(
+            ConcatDataset(slices), batch_sampler=sampler, follow_batch=follow_batch, **kwargs
+        )

@@ -1,0 +1,40 @@
+import torch
+from torch import Tensor
+
+# Pairs on a lattice lie exactly on the radius; rounding must not decide whether they are edges.
+TOLERANCE = 1e-6
+# Up to so many positions, comparing all pairs is faster than building a search tree.
+BRUTE_FORCE = 1024
+
+
+def radius_edges(pos: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    r"""All ordered pairs of different positions within a radius, the radius itself included.
+
+    Returns:
+        The edges :math:`(2, |\mathcal{E}|)`, symmetric and sorted, and their distances
+        :math:`(|\mathcal{E}|)` in double precision.
+    """
+    pos = pos.detach().cpu().double()
+    reach = radius * (1 + TOLERANCE)
+    if pos.size(0) <= BRUTE_FORCE:
+        near = (pos.unsqueeze(0) - pos.unsqueeze(1)).square().sum(-1) <= reach * reach
+        edge_index = near.fill_diagonal_(False).nonzero().t().contiguous()
+        return edge_index, _length(pos, edge_index)
+
+    try:
+        import torch_cluster
+    except ImportError:  # No compiler when it was set up: scipy finds the same pairs.
+        from scipy.spatial import cKDTree
+
+        pairs = torch.from_numpy(cKDTree(pos.numpy()).query_pairs(reach, output_type="ndarray")).t()
+        edge_index = torch.cat([pairs, pairs.flip(0)], dim=1)
+    else:
+        # A cap would keep arbitrary neighbours, so there is none.
+        edge_index = torch_cluster.radius_graph(pos, r=reach, max_num_neighbors=pos.size(0))
+    order = (edge_index[0] * pos.size(0) + edge_index[1]).argsort()
+    edge_index = edge_index[:, order]
+    return edge_index, _length(pos, edge_index)
+
+
+def _length(pos: Tensor, edge_index: Tensor) -> Tensor:
+    return (pos[edge_index[0]] - pos[edge_index[1]]).norm(dim=1)

@@ -1,0 +1,34 @@
+from typing import Optional
+
+import torch
+from torch_geometric.data import Data
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from stofm_pyg.transforms._random_cells import make_generator
+
+
+@functional_transform("jitter_features")
+class JitterFeatures(BaseTransform):
+    r"""Adds Gaussian noise to the features of all nodes (functional name: :obj:`jitter_features`).
+
+    Applied after :class:`MaskCells`, targets stay free of it.
+
+    Args:
+        std (float): The standard deviation of the noise, in the unit of the features.
+        seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
+    """
+
+    def __init__(self, std: float, seed: Optional[int] = None):
+        if not 0 <= std < float("inf"):
+            raise ValueError(f"'std' must be finite and not negative (got {std})")
+        self.std = std
+        self.generator = make_generator(seed)
+
+    def forward(self, data: Data) -> Data:
+        noise = torch.randn(data.x.shape, generator=self.generator, dtype=data.x.dtype)
+        data.x = data.x + self.std * noise
+        return data
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(std={self.std})"

@@ -1,0 +1,36 @@
+from typing import Optional
+
+import torch
+from torch_geometric.data import Data
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from stofm_pyg.transforms._random_cells import check_rate, make_generator, random_cells
+
+
+@functional_transform("mask_cells")
+class MaskCells(BaseTransform):
+    r"""Chooses the cells that masked cell modelling hides (functional name: :obj:`mask_cells`).
+
+    Stores which nodes are masked in :obj:`data.mask` :math:`(N)` and their features in
+    :obj:`data.target` :math:`(M, F)`. The model puts its mask vector in their place; virtual cells and
+    CLS are never masked.
+
+    Args:
+        rate (float, optional): The share of cells to mask. (default: :obj:`0.1`)
+        seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
+    """
+
+    def __init__(self, rate: float = 0.1, seed: Optional[int] = None):
+        self.rate = check_rate(rate)
+        self.generator = make_generator(seed)
+
+    def forward(self, data: Data) -> Data:
+        chosen = random_cells(data, self.rate, self.generator)
+        data.mask = torch.zeros(data.num_nodes, dtype=torch.bool)
+        data.mask[chosen] = True
+        data.target = data.x[chosen].clone()
+        return data
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(rate={self.rate})"
