@@ -1,0 +1,86 @@
+import logging
+import math
+from collections.abc import Callable, Iterable
+from typing import Optional
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    r"""Minimises what a module returns as :obj:`"loss"`; it knows nothing else of the module.
+
+    AdamW, the gradient clipped to a norm of one, the learning rate warmed up linearly over the first
+    tenth of the steps and then annealed to zero along a cosine.
+
+    Args:
+        module (torch.nn.Module): From a batch to a dictionary of scalars with the key :obj:`"loss"`.
+        lr (float, optional): The peak learning rate. (default: :obj:`1e-3`)
+        weight_decay (float, optional): The weight decay. (default: :obj:`0.01`)
+        on_step (Callable, optional): Called after each step with the number of steps done and the
+            scalars of the step. (default: :obj:`None`)
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        on_step: Optional[Callable[[int, dict[str, float]], None]] = None,
+    ):
+        if not 0 < lr < float("inf"):
+            raise ValueError(f"'lr' must be positive and finite (got {lr})")
+        self.module = module
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.on_step = on_step
+
+    def fit(self, loader: Iterable[Data], num_steps: int) -> list[dict[str, float]]:
+        r"""Trains on the batches of a loader, one step each.
+
+        Returns:
+            The scalars of every step.
+
+        Raises:
+            FloatingPointError: If a loss is not finite.
+        """
+        device = next(self.module.parameters()).device
+        optimizer = torch.optim.AdamW(
+            self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, num_steps)
+        )
+        self.module.train()
+        history = []
+        for step, batch in enumerate(loader, start=1):
+            losses = self.module(batch.to(device))
+            self._check(losses["loss"], step)
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            history.append({name: value.item() for name, value in losses.items()})
+            if self.on_step is not None:
+                self.on_step(step, history[-1])
+        self.module.eval()
+        return history
+
+    def _check(self, loss: Tensor, step: int):
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss of step {step} is {loss.item()}; check the features for values that are not "
+                f"finite, or lower 'lr' (now {self.lr})"
+            )
+
+
+def warmup_cosine(step: int, num_steps: int) -> float:
+    r"""The share of the peak learning rate at a step: a tenth of linear warm-up, then a cosine."""
+    warmup = max(1, num_steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
