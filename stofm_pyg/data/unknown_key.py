@@ -1,0 +1,24 @@
+import difflib
+from collections.abc import Iterable
+
+
+def unknown_key(key: str, where: str, known: Iterable[str], mend: str = "") -> ValueError:
+    r"""Returns the error for a name that is not there: what exists, and what is nearest.
+
+    Args:
+        key (str): The name that was not found.
+        where (str): Where it was looked up, *e.g.*, :obj:`"adata.obs"`.
+        known (iterable of str): The names that exist there.
+        mend (str, optional): A sentence saying what to do about it. (default: :obj:`""`)
+    """
+    known = [str(name) for name in known]
+    lowered = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(key).lower(), list(lowered), n=1)
+
+    listed = ", ".join(repr(name) for name in known) or "nothing"
+    parts = [f"{key!r} is not in '{where}', which holds {listed}."]
+    if near:
+        parts.append(f"Did you mean {lowered[near[0]]!r}?")
+    if mend:
+        parts.append(mend)
+    return ValueError(" ".join(parts))

@@ -1,0 +1,125 @@
+import inspect
+import logging
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch_geometric.data import Data, InMemoryDataset
+
+from stofm_pyg._files import write_atomically
+from stofm_pyg.data import Keys
+from stofm_pyg.data.slices_from_anndata import slices_from_anndata
+from stofm_pyg.datasets._conversion_key import conversion_key
+from stofm_pyg.datasets._convert_files import convert_files
+
+logger = logging.getLogger(__name__)
+
+
+class H5adSlices(InMemoryDataset):
+    r"""The slices of any h5ad files as a PyG dataset, one :class:`~torch_geometric.data.Data` each.
+
+    Slices hold what :meth:`~stofm_pyg.data.from_anndata` says, and :obj:`data.file`, the file that
+    :obj:`data.cell_id` counts the rows of. Slices of several files share the numbers of their
+    classes and, with :obj:`features="pca"`, their principal components: found over the genes (by
+    name) that all files have, on all cells together, then centred in each slice.
+
+    Args:
+        files (str or PathLike or sequence of these): One or more h5ad files.
+        slice_key (str, optional): The column of :obj:`obs` that tells slices apart. A file without
+            a column :obj:`"slice"` is one slice, called like the file; any other column must exist.
+            If :obj:`None`, each file is one slice. (default: :obj:`"slice"`)
+        root (str, optional): Folder in which converted slices are kept. They are converted again
+            when a file or a setting is another one. If :obj:`None`, nothing is written.
+            (default: :obj:`None`)
+        transform (callable, optional): Applied to a slice at each access. (default: :obj:`None`)
+        pre_transform (callable, optional): Applied to each slice once, before it is kept. Slices
+            are kept only if it is a :class:`~torch_geometric.transforms.BaseTransform`, whose
+            settings can be compared. (default: :obj:`None`)
+        force_reload (bool, optional): Converts the files again. (default: :obj:`False`)
+        **kwargs (optional): Arguments of :meth:`~stofm_pyg.data.slices_from_anndata`, *e.g.*,
+            :obj:`labels`. A label may be missing in some of the files, where it is -1.
+
+    Example:
+        >>> dataset = H5adSlices(["a.h5ad", "b.h5ad"], root="cache", labels="domain")
+        >>> [data.name for data in dataset]
+        ['a:1', 'a:2', 'b:1']
+    """
+
+    def __init__(
+        self,
+        files: str | os.PathLike | Sequence[str | os.PathLike],
+        *,
+        slice_key: str | None = Keys.SLICE,
+        root: str | None = None,
+        transform: Callable | None = None,
+        pre_transform: Callable | None = None,
+        force_reload: bool = False,
+        **kwargs,
+    ):
+        super().__init__(
+            None if root is None else os.fspath(root),
+            transform,
+            pre_transform,
+            force_reload=force_reload,
+        )
+        self.files = _as_paths(files)
+        # Also fills in the defaults, and refuses an argument that does not exist.
+        arguments = inspect.signature(slices_from_anndata).bind(None, slice_key=slice_key, **kwargs)
+        arguments.apply_defaults()
+        self.settings = {key: arguments.arguments[key] for key in arguments.kwargs}
+
+        path = None if root is None else self._processed_path()
+        data_list = None if path is None or force_reload else _load(path)
+        if data_list is None:
+            data_list = convert_files(self.files, **self.settings)
+            if pre_transform is not None:
+                data_list = [pre_transform(data) for data in data_list]
+            if path is not None:
+                _save(data_list, path)
+        self.classes = dict(data_list[0].classes)
+        self.data, self.slices = self.collate(data_list)
+
+    def _processed_path(self) -> Path | None:
+        settings = {"pre_transform": self.pre_transform, **self.settings}
+        key = conversion_key(self.files, settings)
+        if key is None:
+            logger.warning(
+                "Slices are not kept in '%s': 'pre_transform' or another setting is not one whose "
+                "changes can be noticed; make it a torch_geometric.transforms.BaseTransform",
+                self.root,
+            )
+            return None
+        return Path(self.processed_dir) / f"h5ad_slices_{key}.pt"
+
+
+def _as_paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    if isinstance(files, (str, os.PathLike)):
+        files = [files]
+    paths = [Path(file).expanduser().resolve() for file in files]
+    if not paths:
+        raise ValueError("'files' is empty. Name at least one h5ad file.")
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise ValueError(f"'{path}' is in 'files' twice. Name each file once.")
+    return paths
+
+
+def _load(path: Path) -> list[Data] | None:
+    if not path.exists():
+        return None
+    try:
+        return [Data.from_dict(mapping) for mapping in torch.load(path, weights_only=True)]
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        logger.warning("'%s' cannot be read and is made again: %s", path, error)
+        return None
+
+
+def _save(data_list: Sequence[Data], path: Path) -> None:
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:  # A full disk is an OSError then.
+            torch.save([data.to_dict() for data in data_list], file)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, write)
