@@ -1,0 +1,131 @@
+from collections.abc import Callable, Sequence
+from typing import Optional
+
+import numpy as np
+import torch
+from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
+from torch_geometric.transforms import Compose
+
+from benchmarks.presets import PRESETS, Preset
+from stofm_pyg.loader import RandomRegions
+from stofm_pyg.models import SToFM
+from stofm_pyg.train import (
+    MaskedCellModelling,
+    PairwiseDistanceRecovery,
+    Pretraining,
+    Trainer,
+)
+from stofm_pyg.transforms import (
+    ConnectVirtualCells,
+    JitterFeatures,
+    MaskCells,
+    PerturbPositions,
+    SpatialRadiusGraph,
+)
+
+
+class SToFMPretrained:
+    r"""SToFM, pre-trained without labels on the very slices that it then embeds.
+
+    Masked cell modelling and pairwise distance recovery on random regions, of which no two are the
+    same; the embedding is the output of all layers, side by side.
+
+    Args:
+        preset (Preset, optional): The sizes. (default: the preset :obj:`"small"`)
+        conv (str, optional): The graph operator. (default: :obj:`"SE2TransformerConv"`)
+        radius (float, optional): The radius of the graph of the slices. (default: :obj:`8.0`)
+        device (torch.device, optional): Where to train. (default: :obj:`"cpu"`)
+    """
+
+    deterministic = False
+
+    def __init__(
+        self,
+        preset: Preset = PRESETS["small"],
+        conv: str = "SE2TransformerConv",
+        radius: float = 8.0,
+        device: Optional[torch.device] = None,
+    ):
+        self.preset = preset
+        self.conv = conv
+        self.radius = radius
+        self.device = device or torch.device("cpu")
+        self.work = preset.num_steps
+
+    def embed(
+        self, slices: Sequence[Data], seed: int, on_step: Callable[[int], None], writer
+    ) -> list[np.ndarray]:
+        slices = [_scaled(data, _scale(slices)) for data in slices]
+        model = self.pretrain(slices, seed, on_step, writer)
+        return [z.numpy() for z in model.embed(slices, self.preset.cells_per_part, layers="all")]
+
+    def pretrain(self, slices: Sequence[Data], seed: int, on_step, writer) -> SToFM:
+        r"""Trains a model from scratch; :obj:`writer` takes the losses for TensorBoard."""
+        preset = self.preset
+        in_channels = slices[0].x.size(1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = SToFM(
+                in_channels,
+                preset.hidden_channels,
+                preset.num_layers,
+                self.conv,
+                heads=preset.heads,
+                ffn_channels=2 * preset.hidden_channels,
+                num_gaussians=preset.num_gaussians,
+                max_distance=self.radius,
+                dropout=0.1,
+            )
+            objectives = {
+                "mcm": MaskedCellModelling(preset.hidden_channels, in_channels),
+                "pdr": PairwiseDistanceRecovery(preset.heads),
+            }
+            module = Pretraining(model, objectives, weights={"pdr": PDR_WEIGHT}).to(self.device)
+            regions = RandomRegions(
+                slices,
+                preset.num_steps * preset.batch_size,
+                preset.min_cells,
+                preset.max_cells,
+                transform=pretraining_transform(self.radius),
+                seed=seed,
+            )
+
+            def report(step: int, losses: dict[str, float]):
+                on_step(1)
+                if step % 10 == 0 or step == preset.num_steps:
+                    for name, value in losses.items():
+                        writer.add_scalar(f"pretraining/{name}", value, step)
+
+            loader = DataLoader(regions, batch_size=preset.batch_size)
+            Trainer(module, preset.lr, on_step=report).fit(loader, preset.num_steps)
+        return model
+
+
+# The squared error of a distance is an order of magnitude above that of a scaled feature.
+PDR_WEIGHT = 0.01
+
+
+def pretraining_transform(radius: float) -> Compose:
+    r"""The augmentations and objectives of a region, and its graph before and after cells moved."""
+    return Compose(
+        [
+            SpatialRadiusGraph(radius),
+            PerturbPositions(rate=0.1),
+            SpatialRadiusGraph(radius),
+            MaskCells(rate=0.1),
+            JitterFeatures(std=0.3),
+            ConnectVirtualCells(),
+        ]
+    )
+
+
+def _scale(slices: Sequence[Data]) -> float:
+    # One number for all features: leading components keep their weight in the loss.
+    return float(torch.cat([data.x for data in slices]).square().mean().sqrt().clamp(min=1e-12))
+
+
+def _scaled(data: Data, scale: float) -> Data:
+    data = data.clone()
+    data.x = data.x / scale
+    return data

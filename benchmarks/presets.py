@@ -1,0 +1,48 @@
+r"""Sizes of the model and of its pre-training."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    r"""The settings of SToFM in a benchmark.
+
+    Args:
+        hidden_channels (int): Size of an embedding.
+        num_layers (int): Number of layers.
+        heads (int): Number of attention heads.
+        num_gaussians (int): Number of basis functions of a distance.
+        num_steps (int): Pre-training steps, one batch each.
+        batch_size (int): Regions in a batch.
+        min_cells (int): The smallest region.
+        max_cells (int): The largest region.
+        cells_per_part (int): Cells in a subpatch when slices are embedded.
+        lr (float): The peak learning rate.
+        num_slices (int): Slices of generated tissue, where no data is given.
+        cells_per_slice (int): Their number of cells.
+    """
+
+    hidden_channels: int = 64
+    num_layers: int = 3
+    heads: int = 4
+    num_gaussians: int = 16
+    num_steps: int = 1000
+    batch_size: int = 1
+    min_cells: int = 150
+    max_cells: int = 500
+    cells_per_part: int = 1000
+    lr: float = 1e-3
+    num_slices: int = 3
+    cells_per_slice: int = 1000
+
+
+PRESETS = {
+    "tiny": Preset(
+        hidden_channels=32, num_layers=2, num_steps=40, num_slices=2, cells_per_slice=400
+    ),
+    "small": Preset(),
+    "paper": Preset(
+        hidden_channels=256, num_layers=4, heads=8, num_gaussians=128, num_steps=10_000,
+        batch_size=4, min_cells=500, max_cells=1000, cells_per_slice=10_000, lr=3e-4,
+    ),
+}  # fmt: skip
