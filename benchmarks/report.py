@@ -12,9 +12,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from benchmarks.splits import cell_labels
 from stofm_pyg import __version__
+from stofm_pyg._files import write_atomically
 from stofm_pyg.nn import NodeType
 from stofm_pyg.plot import plot_confusion, plot_domains, plot_truth_and_prediction
-from stofm_pyg._files import write_atomically
 
 PACKAGES = ("torch", "torch-geometric", "torch-cluster", "torch-scatter", "numpy", "scikit-learn")
 METRICS = ("macro_f1", "accuracy")

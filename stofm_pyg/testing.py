@@ -2,7 +2,6 @@ r"""Assertions for models of slices."""
 
 import math
 from collections.abc import Callable
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ def assert_invariant(
     function: Callable[[Data], Tensor],
     data: Data,
     symmetries: tuple[str, ...] = SYMMETRIES,
-    graph: Optional[Callable[[Data], Data]] = None,
+    graph: Callable[[Data], Data] | None = None,
     tolerance: float = 1e-4,
     seed: int = 0,
 ):

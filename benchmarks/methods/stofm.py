@@ -1,5 +1,4 @@
 from collections.abc import Callable, Sequence
-from typing import Optional
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ class SToFMPretrained:
         preset: Preset = PRESETS["small"],
         conv: str = "SE2TransformerConv",
         radius: float = 8.0,
-        device: Optional[torch.device] = None,
+        device: torch.device | None = None,
     ):
         self.preset = preset
         self.conv = conv

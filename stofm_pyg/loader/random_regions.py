@@ -1,5 +1,4 @@
 from collections.abc import Callable, Sequence
-from typing import Optional
 
 import torch
 from scipy.spatial import cKDTree
@@ -13,7 +12,8 @@ class RandomRegions(Dataset):
     r"""Random contiguous regions of slices, so that training never sees the same subpatch twice.
 
     A region is the cells nearest to a random cell, some of which are left out, together with the
-    slice's virtual cells, at a slightly changed scale. Item :math:`i` depends on the seed and :math:`i` alone.
+    slice's virtual cells, at a slightly changed scale. Item :math:`i` depends on the seed and
+    :math:`i` alone.
 
     Args:
         slices (sequence of Data): The slices. One is chosen in proportion to its number of cells.
@@ -38,12 +38,13 @@ class RandomRegions(Dataset):
         max_cells: int = 500,
         drop_rate: float = 0.15,
         scale: float = 0.1,
-        transform: Optional[Callable[[Data], Data]] = None,
+        transform: Callable[[Data], Data] | None = None,
         seed: int = 0,
     ):
         if not 1 <= min_cells <= max_cells:
             raise ValueError(
-                f"'min_cells' and 'max_cells' must be ordered and positive (got {min_cells}, {max_cells})"
+                f"'min_cells' and 'max_cells' must be ordered and positive (got {min_cells} and "
+                f"{max_cells})"
             )
         if not 0 <= drop_rate < 1:
             raise ValueError(f"'drop_rate' must lie in [0, 1) (got {drop_rate})")
@@ -93,9 +94,7 @@ class RandomRegions(Dataset):
         others = (data.node_type != NodeType.CELL).nonzero().view(-1)
         nodes = torch.cat([nodes, others])
         factor = 1 + self.scale * (2 * torch.rand(()) - 1)
-        return Data(
-            x=data.x[nodes], pos=data.pos[nodes] * factor, node_type=data.node_type[nodes]
-        )
+        return Data(x=data.x[nodes], pos=data.pos[nodes] * factor, node_type=data.node_type[nodes])
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.length}, slices={len(self.slices)})"

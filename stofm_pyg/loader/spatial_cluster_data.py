@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -35,7 +33,7 @@ class SpatialClusterData(ClusterData):
         self,
         data: Data,
         cells_per_part: int = 1000,
-        num_parts: Optional[int] = None,
+        num_parts: int | None = None,
         method: str = "metis",
         seed: int = 0,
         **kwargs,

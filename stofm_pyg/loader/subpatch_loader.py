@@ -1,5 +1,4 @@
 from collections.abc import Iterator, Sequence
-from typing import Optional, Union
 
 import torch
 from torch.utils.data import ConcatDataset, Sampler
@@ -56,11 +55,11 @@ class SubpatchLoader(DataLoader):
 
     def __init__(
         self,
-        slices: Union[SpatialClusterData, Sequence[SpatialClusterData]],
+        slices: SpatialClusterData | Sequence[SpatialClusterData],
         batch_size: int = 1,
         shuffle: bool = False,
         seed: int = 0,
-        follow_batch: Optional[list[str]] = None,
+        follow_batch: list[str] | None = None,
         **kwargs,
     ):
         slices = [slices] if isinstance(slices, SpatialClusterData) else list(slices)

@@ -1,7 +1,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,8 +9,8 @@ from torch.nn import Parameter
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
 from stofm_pyg._files import write_atomically
+from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
 from stofm_pyg.nn import NodeType, SliceEncoder, SliceEncoderOutput
 
 
@@ -69,8 +68,8 @@ class SToFM(torch.nn.Module):
         x = data.x
         if x.size(-1) != self.mask_token.numel():
             raise ValueError(
-                f"The model takes {self.mask_token.numel()} features a cell (got {x.size(-1)}); make the "
-                f"features as those that it was trained on, or make a model with "
+                f"The model takes {self.mask_token.numel()} features a cell (got {x.size(-1)}); make "
+                f"the features as those that it was trained on, or make a model with "
                 f"'in_channels={x.size(-1)}'"
             )
         if data.get("mask") is not None:
@@ -82,14 +81,14 @@ class SToFM(torch.nn.Module):
     @torch.no_grad()
     def embed(
         self,
-        slices: Union[Data, Sequence[Data]],
+        slices: Data | Sequence[Data],
         cells_per_part: int = 1000,
         batch_size: int = 1,
         layers: str = "last",
         method: str = "metis",
         seed: int = 0,
         progress: bool = False,
-    ) -> Union[Tensor, list[Tensor]]:
+    ) -> Tensor | list[Tensor]:
         r"""Embeds whole slices, subpatch by subpatch.
 
         Args:
@@ -132,7 +131,7 @@ class SToFM(torch.nn.Module):
             self.train(was_training)
         return out[0] if single else out
 
-    def save_pretrained(self, directory: Union[str, Path]):
+    def save_pretrained(self, directory: str | Path):
         r"""Writes :obj:`model.safetensors` and :obj:`config.json` to a directory, each as a whole."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -142,7 +141,7 @@ class SToFM(torch.nn.Module):
         write_atomically(directory / "config.json", lambda path: path.write_text(config))
 
     @classmethod
-    def from_pretrained(cls, directory: Union[str, Path]) -> "SToFM":
+    def from_pretrained(cls, directory: str | Path) -> "SToFM":
         r"""Reads a model that :meth:`save_pretrained` wrote; every weight must be there and be used."""
         directory = Path(directory)
         for name in ("config.json", "model.safetensors"):
@@ -162,7 +161,7 @@ def _partition(
     data: Data, cells_per_part: int, method: str, seed: int
 ) -> tuple[SpatialClusterData, int]:
     # 'row' leads back to the order of the slice, which 'cell_id' (a row of the AnnData) need not.
-    node_type: Optional[Tensor] = data.get("node_type")
+    node_type: Tensor | None = data.get("node_type")
     if node_type is None:
         node_type = torch.full((data.num_nodes,), NodeType.CELL, dtype=torch.uint8)
     is_cell = node_type == NodeType.CELL

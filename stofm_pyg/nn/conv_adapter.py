@@ -1,5 +1,4 @@
 import inspect
-from typing import Optional, Union
 
 import torch
 from torch import Tensor
@@ -41,12 +40,12 @@ class ConvAdapter(torch.nn.Module):
         self,
         x: Tensor,
         edge_index: Tensor,
-        edge_attr: Optional[Tensor] = None,
-        batch: Optional[Tensor] = None,
-        node_type: Optional[Tensor] = None,
-        pair: Optional[PairRepresentation] = None,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+        node_type: Tensor | None = None,
+        pair: PairRepresentation | None = None,
         return_pair: bool = False,
-    ) -> Union[Tensor, tuple[Tensor, Optional[PairRepresentation]]]:
+    ) -> Tensor | tuple[Tensor, PairRepresentation | None]:
         r"""Runs the forward pass of the module."""
         kwargs = {}
         if self.takes_edge_attr:

@@ -1,7 +1,6 @@
 import difflib
 import inspect
 from collections.abc import Callable
-from typing import Union
 
 import torch
 import torch_geometric.nn
@@ -10,7 +9,7 @@ from torch_geometric.nn.conv import MessagePassing
 
 from stofm_pyg.nn.se2_transformer_conv import SE2TransformerConv
 
-ConvLike = Union[str, type, Callable[[int, int], torch.nn.Module]]
+ConvLike = str | type | Callable[[int, int], torch.nn.Module]
 
 
 def known_convs() -> list[str]:
@@ -88,9 +87,7 @@ def make_conv(
 
 
 def _mlp(in_channels: int, out_channels: int) -> Sequential:
-    return Sequential(
-        Linear(in_channels, out_channels), ReLU(), Linear(out_channels, out_channels)
-    )
+    return Sequential(Linear(in_channels, out_channels), ReLU(), Linear(out_channels, out_channels))
 
 
 def _gps_local(channels: int, edge_channels: int) -> MessagePassing:

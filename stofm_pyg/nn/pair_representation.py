@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from torch import Tensor
 
@@ -34,8 +32,8 @@ class PairRepresentation:
         edge_bias: Tensor,
         far: Tensor,
         num_nodes: int,
-        batch: Optional[Tensor] = None,
-        node_type: Optional[Tensor] = None,
+        batch: Tensor | None = None,
+        node_type: Tensor | None = None,
     ):
         self.edge_index = edge_index
         self.edge_bias = edge_bias
@@ -54,7 +52,7 @@ class PairRepresentation:
         self.queries: list[Tensor] = []
         self.keys: list[Tensor] = []
         # The running logits of the dense evaluator: the only n x n tensor, and only if it is used.
-        self.logits: Optional[Tensor] = None
+        self.logits: Tensor | None = None
 
     @property
     def heads(self) -> int:

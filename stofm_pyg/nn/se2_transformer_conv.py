@@ -1,5 +1,3 @@
-from typing import Optional, Union
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -71,7 +69,7 @@ class SE2TransformerConv(MessagePassing):
         out_channels: int,
         heads: int = 8,
         dropout: float = 0.0,
-        num_gaussians: Optional[int] = 128,
+        num_gaussians: int | None = 128,
         max_distance: float = 10.0,
         far: float = 100.0,
         bias: bool = True,
@@ -86,7 +84,9 @@ class SE2TransformerConv(MessagePassing):
                 f"'out_channels' must be a multiple of 'heads' (got {out_channels} and {heads})"
             )
         if evaluator not in self.evaluators:
-            raise ValueError(f"Unknown evaluator '{evaluator}'; known: {', '.join(self.evaluators)}")
+            raise ValueError(
+                f"Unknown evaluator '{evaluator}'; known: {', '.join(self.evaluators)}"
+            )
 
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -117,12 +117,12 @@ class SE2TransformerConv(MessagePassing):
         self,
         x: Tensor,
         edge_index: Tensor,
-        edge_attr: Optional[Tensor] = None,
-        batch: Optional[Tensor] = None,
-        node_type: Optional[Tensor] = None,
-        pair: Optional[PairRepresentation] = None,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+        node_type: Tensor | None = None,
+        pair: PairRepresentation | None = None,
         return_pair: bool = False,
-    ) -> Union[Tensor, tuple[Tensor, PairRepresentation]]:
+    ) -> Tensor | tuple[Tensor, PairRepresentation]:
         r"""Runs the forward pass of the module.
 
         Args:
@@ -162,10 +162,10 @@ class SE2TransformerConv(MessagePassing):
     def start_pair(
         self,
         edge_index: Tensor,
-        edge_attr: Optional[Tensor],
+        edge_attr: Tensor | None,
         num_nodes: int,
-        batch: Optional[Tensor] = None,
-        node_type: Optional[Tensor] = None,
+        batch: Tensor | None = None,
+        node_type: Tensor | None = None,
     ) -> PairRepresentation:
         r"""The pair representation before the first layer: the encoded distances alone."""
         if self.distance is None:
@@ -192,8 +192,8 @@ class SE2TransformerConv(MessagePassing):
         value_j: Tensor,
         logits: Tensor,
         index: Tensor,
-        ptr: Optional[Tensor],
-        size_i: Optional[int],
+        ptr: Tensor | None,
+        size_i: int | None,
     ) -> Tensor:
         alpha = (query_i * key_j).sum(dim=-1) * query_i.size(-1) ** -0.5
         alpha = softmax(alpha + logits, index, ptr, size_i)

@@ -1,4 +1,4 @@
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ class SliceEncoder(torch.nn.Module):
         num_layers: int,
         conv: ConvLike = "SE2TransformerConv",
         heads: int = 8,
-        ffn_channels: Optional[int] = None,
+        ffn_channels: int | None = None,
         num_gaussians: int = 128,
         max_distance: float = 10.0,
         far: float = 100.0,
@@ -131,9 +131,9 @@ class SliceEncoder(torch.nn.Module):
         self,
         x: Tensor,
         edge_index: Tensor,
-        edge_attr: Optional[Tensor] = None,
-        batch: Optional[Tensor] = None,
-        node_type: Optional[Tensor] = None,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+        node_type: Tensor | None = None,
     ) -> SliceEncoderOutput:
         r"""Runs the forward pass of the module.
 
@@ -161,7 +161,7 @@ class SliceEncoder(torch.nn.Module):
         return SliceEncoderOutput(x, hidden_states, pair)
 
     def _bilinear_pair(
-        self, x: Tensor, edge_index: Tensor, batch: Optional[Tensor], node_type: Tensor
+        self, x: Tensor, edge_index: Tensor, batch: Tensor | None, node_type: Tensor
     ) -> PairRepresentation:
         # Other operators keep no pair representation; theirs is a bilinear form of the output.
         far = x.new_zeros(self.heads)

@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from torch import Tensor
 from torch.nn import Dropout, LayerNorm, Linear
@@ -51,16 +49,14 @@ class SliceEncoderBlock(torch.nn.Module):
         self,
         x: Tensor,
         edge_index: Tensor,
-        edge_attr: Optional[Tensor],
-        batch: Optional[Tensor],
-        node_type: Optional[Tensor],
-        pair: Optional[PairRepresentation],
-    ) -> tuple[Tensor, Optional[PairRepresentation]]:
+        edge_attr: Tensor | None,
+        batch: Tensor | None,
+        node_type: Tensor | None,
+        pair: PairRepresentation | None,
+    ) -> tuple[Tensor, PairRepresentation | None]:
         r"""Runs the forward pass of the module."""
         h = self.norm1(x) if self.pre_norm else x
-        h, pair = self.conv(
-            h, edge_index, edge_attr, batch, node_type, pair, return_pair=True
-        )
+        h, pair = self.conv(h, edge_index, edge_attr, batch, node_type, pair, return_pair=True)
         x = x + self.dropout(h)
         x = x if self.pre_norm else self.norm1(x)
 

@@ -1,5 +1,4 @@
 from collections.abc import Mapping
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ class Pretraining(torch.nn.Module):
         self,
         model: torch.nn.Module,
         objectives: Mapping[str, torch.nn.Module],
-        weights: Optional[Mapping[str, float]] = None,
+        weights: Mapping[str, float] | None = None,
     ):
         super().__init__()
         unknown = set(weights or {}) - set(objectives)

@@ -1,7 +1,6 @@
 import logging
 import math
 from collections.abc import Callable, Iterable
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ class Trainer:
         module: torch.nn.Module,
         lr: float = 1e-3,
         weight_decay: float = 0.01,
-        on_step: Optional[Callable[[int, dict[str, float]], None]] = None,
+        on_step: Callable[[int, dict[str, float]], None] | None = None,
     ):
         if not 0 < lr < float("inf"):
             raise ValueError(f"'lr' must be positive and finite (got {lr})")

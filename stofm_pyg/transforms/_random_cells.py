@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -14,12 +12,12 @@ def check_rate(rate: float) -> float:
     return rate
 
 
-def make_generator(seed: Optional[int]) -> Optional[torch.Generator]:
+def make_generator(seed: int | None) -> torch.Generator | None:
     r"""A generator of its own for a seed; torch's global one without."""
     return None if seed is None else torch.Generator().manual_seed(seed)
 
 
-def random_cells(data: Data, rate: float, generator: Optional[torch.Generator]) -> Tensor:
+def random_cells(data: Data, rate: float, generator: torch.Generator | None) -> Tensor:
     r"""A random share of the cells of a slice (at least one), as sorted node indices."""
     cells = cell_mask(data).nonzero().view(-1)
     count = max(1, round(rate * cells.numel()))

@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
@@ -19,7 +17,7 @@ class JitterFeatures(BaseTransform):
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
     """
 
-    def __init__(self, std: float, seed: Optional[int] = None):
+    def __init__(self, std: float, seed: int | None = None):
         if not 0 <= std < float("inf"):
             raise ValueError(f"'std' must be finite and not negative (got {std})")
         self.std = std

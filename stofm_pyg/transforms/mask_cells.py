@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
@@ -21,7 +19,7 @@ class MaskCells(BaseTransform):
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
     """
 
-    def __init__(self, rate: float = 0.1, seed: Optional[int] = None):
+    def __init__(self, rate: float = 0.1, seed: int | None = None):
         self.rate = check_rate(rate)
         self.generator = make_generator(seed)
 

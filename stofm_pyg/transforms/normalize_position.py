@@ -28,7 +28,9 @@ class NormalizePosition(BaseTransform):
         if unit not in self.units:
             raise ValueError(f"Unknown unit '{unit}'; known: {', '.join(self.units)}")
         if not 0 < microns_per_unit < float("inf"):
-            raise ValueError(f"'microns_per_unit' must be positive and finite (got {microns_per_unit})")
+            raise ValueError(
+                f"'microns_per_unit' must be positive and finite (got {microns_per_unit})"
+            )
         self.unit = unit
         self.microns_per_unit = microns_per_unit
 

@@ -1,5 +1,4 @@
 import math
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -28,7 +27,7 @@ class PerturbPositions(BaseTransform):
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
     """
 
-    def __init__(self, rate: float = 0.1, sigma: float = 5.0, seed: Optional[int] = None):
+    def __init__(self, rate: float = 0.1, sigma: float = 5.0, seed: int | None = None):
         if not 0 < sigma < float("inf"):
             raise ValueError(f"'sigma' must be positive and finite (got {sigma})")
         self.rate = check_rate(rate)

@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -29,7 +27,7 @@ class SpatialRadiusGraph(BaseTransform):
     :math:`(|\mathcal{E}|, 1)`, Euclidean distances as float32.
     """
 
-    def __init__(self, radius: float, max_neighbors: Optional[int] = None):
+    def __init__(self, radius: float, max_neighbors: int | None = None):
         if not 0 < radius < float("inf"):
             raise ValueError(f"'radius' must be positive and finite (got {radius})")
         if max_neighbors is not None and max_neighbors < 1:
