@@ -23,7 +23,7 @@ OKABE_ITO = (
 )
 UNKNOWN = "#D9D9D9"
 # Inches.
-PANEL_WIDTH, TITLE_HEIGHT, LEGEND_WIDTH, MIN_HEIGHT = 3.4, 0.35, 1.4, 2.0
+PANEL_WIDTH, TITLE_HEIGHT, LETTER_WIDTH, MIN_HEIGHT = 3.4, 0.35, 0.085, 2.0
 MAX_PIXELS = 30_000
 LEGEND_ROWS = 16
 LEGEND_STYLE = {"frameon": False, "fontsize": 9, "handletextpad": 0.3, "columnspacing": 1.0}
@@ -127,7 +127,8 @@ def make_panels(
     height = max(sum(heights), MIN_HEIGHT)
     classes = rows[0][0]["classes"]
     legend_columns = math.ceil((len(classes) + 2) / _legend_rows(height))
-    width = PANEL_WIDTH * columns + LEGEND_WIDTH * legend_columns
+    longest = max([len(shortened(name, 24)) for name in classes] + [len("unknown")])
+    width = PANEL_WIDTH * columns + (0.45 + LETTER_WIDTH * longest) * legend_columns
     figure = Figure(figsize=(width, height), layout="constrained")
     ratios = {"height_ratios": heights}
     axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw=ratios)

@@ -192,7 +192,5 @@ def plot_confusion(matrix: Any, classes: Sequence[str], path: str | os.PathLike)
     ax.tick_params(length=0, labelsize=9)
     ax.set(xlabel="predicted", ylabel="true (number of cells)")
     ax.spines[:].set_visible(False)
-    figure.colorbar(
-        image, ax=ax, shrink=0.8, aspect=25, fraction=0.04, label="share of the true class"
-    )
+    figure.colorbar(image, ax=ax, shrink=0.8, aspect=25, fraction=0.04, label="share of the true class")
     save_picture(figure, path)

@@ -67,7 +67,7 @@ def test_class_colors_differ_from_each_other_and_from_grey(num_classes):
     everything = np.concatenate([colors, [GREY]])
     gap = np.linalg.norm(everything[:, None] - everything[None], axis=-1)
     np.fill_diagonal(gap, np.inf)
-    assert gap.min() > 0.1
+    assert gap.min() > 0.09
 
 
 def test_class_colors_stay_as_classes_are_added():
@@ -128,7 +128,7 @@ def test_cells_are_smaller_where_there_are_more():
         ax = plot_slice(rng.random((num_cells, 2)), np.zeros(num_cells, dtype=int))
         return ax.collections[0].get_sizes()[0]
 
-    assert area(400) == pytest.approx(4 * area(1600), rel=0.05)
+    assert area(2500) == pytest.approx(4 * area(10_000), rel=0.05)
     assert area(10**6) >= 0.3
 
 
@@ -195,9 +195,9 @@ def test_legend_does_not_cover_panels(tmp_path, figures):
     (figure,) = figures
     legend = figure.legends[0].get_window_extent()
     for ax in figure.axes:
-        assert ax.get_window_extent().x1 <= legend.x0
+        assert ax.get_window_extent().width > 250 and ax.get_window_extent().x1 <= legend.x0
     longest = max(legend_texts(figure.legends[0]), key=len)
-    assert len(longest) == 23 and "…" in longest
+    assert len(longest) == 24 and "…" in longest
 
 
 def test_confusion(tmp_path, figures):

@@ -1,3 +1,5 @@
+from typing import Optional, Union
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,7 +71,7 @@ class SE2TransformerConv(MessagePassing):
         out_channels: int,
         heads: int = 8,
         dropout: float = 0.0,
-        num_gaussians: int | None = 128,
+        num_gaussians: Optional[int] = 128,
         max_distance: float = 10.0,
         far: float = 100.0,
         bias: bool = True,
@@ -117,12 +119,12 @@ class SE2TransformerConv(MessagePassing):
         self,
         x: Tensor,
         edge_index: Tensor,
-        edge_attr: Tensor | None = None,
-        batch: Tensor | None = None,
-        node_type: Tensor | None = None,
-        pair: PairRepresentation | None = None,
+        edge_attr: Optional[Tensor] = None,
+        batch: Optional[Tensor] = None,
+        node_type: Optional[Tensor] = None,
+        pair: Optional[PairRepresentation] = None,
         return_pair: bool = False,
-    ) -> Tensor | tuple[Tensor, PairRepresentation]:
+    ) -> Union[Tensor, tuple[Tensor, PairRepresentation]]:
         r"""Runs the forward pass of the module.
 
         Args:
@@ -162,10 +164,10 @@ class SE2TransformerConv(MessagePassing):
     def start_pair(
         self,
         edge_index: Tensor,
-        edge_attr: Tensor | None,
+        edge_attr: Optional[Tensor],
         num_nodes: int,
-        batch: Tensor | None = None,
-        node_type: Tensor | None = None,
+        batch: Optional[Tensor] = None,
+        node_type: Optional[Tensor] = None,
     ) -> PairRepresentation:
         r"""The pair representation before the first layer: the encoded distances alone."""
         if self.distance is None:
@@ -192,8 +194,8 @@ class SE2TransformerConv(MessagePassing):
         value_j: Tensor,
         logits: Tensor,
         index: Tensor,
-        ptr: Tensor | None,
-        size_i: int | None,
+        ptr: Optional[Tensor],
+        size_i: Optional[int],
     ) -> Tensor:
         alpha = (query_i * key_j).sum(dim=-1) * query_i.size(-1) ** -0.5
         alpha = softmax(alpha + logits, index, ptr, size_i)

@@ -8,6 +8,8 @@ MIX = (-7046029254386353131, -4658895280553007687, -7723592293110705685)
 def undirected_edges(edge_index: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
     r"""The undirected edges of a graph, each once with its smaller node first; self-loops are left out.
 
+    Distances may differ by rounding between the two directions; that towards the later node counts.
+
     Args:
         edge_index (torch.Tensor): The edges :math:`(2, |\mathcal{E}|)`, both directions.
         distance (torch.Tensor): Their distances :math:`(|\mathcal{E}|)`, equal in both directions.
@@ -17,20 +19,28 @@ def undirected_edges(edge_index: Tensor, distance: Tensor) -> tuple[Tensor, Tens
     """
     source, target = edge_index
     up, down = source < target, source > target
-    if _fingerprint(source, target, distance, up) != _fingerprint(target, source, distance, down):
+    low, high, length = source[up], target[up], distance[up]
+
+    # Sums of hashes do not depend on order, so no sort is needed to compare two sets of edges. The
+    # distances are summed with the signs of the hashes, up to rounding.
+    hash_up, hash_down = _hash(low, high), _hash(target[down], source[down])
+    difference = _signed_sum(hash_up, length) - _signed_sum(hash_down, distance[down])
+    tolerance = 1e-4 * float(length.detach().double().norm())
+    if int(hash_up.sum()) != int(hash_down.sum()) or not abs(float(difference)) <= tolerance:
         raise ValueError(
             f"The graph must be undirected, every edge with a reverse of the same distance (got "
-            f"{int(up.sum())} edges to a later node and {int(down.sum())} to an earlier one); apply "
+            f"{low.numel()} edges to a later node and {hash_down.numel()} to an earlier one); apply "
             f"'torch_geometric.transforms.ToUndirected' or build it with 'SpatialRadiusGraph'"
         )
-    return edge_index[:, up], distance[up]
+    return torch.stack([low, high]), length
 
 
-def _fingerprint(low: Tensor, high: Tensor, distance: Tensor, mask: Tensor) -> int:
-    # A sum of hashes does not depend on order, so no sort is needed to compare two sets of edges.
-    low, high = low[mask], high[mask]
-    bits = distance.detach()[mask].double().view(torch.long)
-    key = low * MIX[0] + high * MIX[1] + bits * MIX[2]
+def _hash(low: Tensor, high: Tensor) -> Tensor:
+    key = low * MIX[0] + high * MIX[1]
     key = (key ^ (key >> 30)) * MIX[1]
     key = (key ^ (key >> 27)) * MIX[2]
-    return int((key ^ (key >> 31)).sum())
+    return key ^ (key >> 31)
+
+
+def _signed_sum(key: Tensor, distance: Tensor) -> Tensor:
+    return torch.where(key < 0, -1.0, 1.0).double() @ distance.detach().double()
