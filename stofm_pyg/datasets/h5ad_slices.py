@@ -1,18 +1,16 @@
 import inspect
 import logging
 import os
-import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import InMemoryDataset
 
-from stofm_pyg._files import write_atomically
 from stofm_pyg.data import Keys
 from stofm_pyg.data.slices_from_anndata import slices_from_anndata
 from stofm_pyg.datasets._conversion_key import conversion_key
 from stofm_pyg.datasets._convert_files import convert_files
+from stofm_pyg.datasets._slice_cache import load_slices, save_slices
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +69,13 @@ class H5adSlices(InMemoryDataset):
         self.settings = {key: arguments.arguments[key] for key in arguments.kwargs}
 
         path = None if root is None else self._processed_path()
-        data_list = None if path is None or force_reload else _load(path)
+        data_list = None if path is None or force_reload else load_slices(path)
         if data_list is None:
             data_list = convert_files(self.files, **self.settings)
             if pre_transform is not None:
                 data_list = [pre_transform(data) for data in data_list]
             if path is not None:
-                _save(data_list, path)
+                save_slices(data_list, path)
         self.classes = dict(data_list[0].classes)
         self.data, self.slices = self.collate(data_list)
 
@@ -105,21 +103,3 @@ def _as_paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Pa
             raise ValueError(f"'{path}' is in 'files' twice. Name each file once.")
     return paths
 
-
-def _load(path: Path) -> list[Data] | None:
-    if not path.exists():
-        return None
-    try:
-        return [Data.from_dict(mapping) for mapping in torch.load(path, weights_only=True)]
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        logger.warning("'%s' cannot be read and is made again: %s", path, error)
-        return None
-
-
-def _save(data_list: Sequence[Data], path: Path) -> None:
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:  # A full disk is an OSError then.
-            torch.save([data.to_dict() for data in data_list], file)
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, write)

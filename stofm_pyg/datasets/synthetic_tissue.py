@@ -3,17 +3,16 @@ import inspect
 import json
 import logging
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import anndata
-import torch
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import InMemoryDataset
 
 from stofm_pyg._files import write_atomically
 from stofm_pyg.data import slices_from_anndata
 from stofm_pyg.datasets._conversion_key import conversion_key
+from stofm_pyg.datasets._slice_cache import load_slices, save_slices
 from stofm_pyg.datasets.generate_tissue import check_tissue_arguments, generate_tissue
 
 logger = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ class SyntheticTissue(InMemoryDataset):
             self.root = None  # PyG puts a placeholder that looks like a folder's name.
 
         path = self._processed_path()
-        data_list = None if path is None or force_reload else _load(path)
+        data_list = None if path is None or force_reload else load_slices(path)
         if data_list is None:
             if force_reload:
                 self._adata = self._generate()
@@ -103,9 +102,7 @@ class SyntheticTissue(InMemoryDataset):
             if pre_transform is not None:
                 data_list = [pre_transform(data) for data in data_list]
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                content = [data.to_dict() for data in data_list]
-                write_atomically(path, lambda temporary: torch.save(content, temporary))
+                save_slices(data_list, path)
         self.classes = dict(data_list[0].classes)
         self.data, self.slices = self.collate(data_list)
 
@@ -171,12 +168,3 @@ def _conversion_settings(given: dict) -> dict:
         )
     return {**defaults, "labels": ("domain", "cell_type"), **given}
 
-
-def _load(path: Path) -> list[Data] | None:
-    if not path.exists():
-        return None
-    try:
-        return [Data.from_dict(mapping) for mapping in torch.load(path, weights_only=True)]
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        logger.warning("'%s' cannot be read and is made again: %s", path, error)
-        return None

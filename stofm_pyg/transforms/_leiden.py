@@ -21,9 +21,8 @@ def neighbor_graph(points: Tensor, num_neighbors: int):
     distance, index = cKDTree(array).query(array, k=min(k + 2, num_points))
     scale = max(float(np.median(distance[:, -1])), np.finfo(float).tiny)
     distance = np.round(distance / (scale * 1e-6))
-    distance[
-        index == np.arange(num_points)[:, None]
-    ] = -1  # Each point comes first in its own list.
+    # Each point comes first in its own list, also among coincident ones.
+    distance[index == np.arange(num_points)[:, None]] = -1
     order = np.lexsort((index, distance), axis=1)[:, 1:k]
     target = np.take_along_axis(index, order, axis=1)
     source = np.repeat(np.arange(num_points), k - 1)

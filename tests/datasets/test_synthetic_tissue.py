@@ -150,11 +150,11 @@ def test_force_reload_makes_all_again(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
-    def full(content, path):
-        path.write_bytes(b"part")
+    def full(content, file):
+        file.write(b"part")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stofm_pyg.datasets.synthetic_tissue.torch.save", full)
+    monkeypatch.setattr("stofm_pyg.datasets._slice_cache.torch.save", full)
     with pytest.raises(OSError, match="No space left"):
         SyntheticTissue(tmp_path, **SMALL)
     assert [name.split("_")[0] for name in files(tmp_path)] == ["raw/synthetic"]
