@@ -12,7 +12,7 @@ class Preset:
         num_layers (int): Number of layers.
         heads (int): Number of attention heads.
         num_gaussians (int): Number of basis functions of a distance.
-        num_steps (int): Pre-training steps, one batch each.
+        num_passes (float): How often pre-training sees a cell, on average.
         batch_size (int): Regions in a batch.
         min_cells (int): The smallest region.
         max_cells (int): The largest region.
@@ -26,23 +26,28 @@ class Preset:
     num_layers: int = 3
     heads: int = 4
     num_gaussians: int = 16
-    num_steps: int = 1000
+    num_passes: float = 80
     batch_size: int = 1
     min_cells: int = 150
     max_cells: int = 500
     cells_per_part: int = 1000
-    lr: float = 1e-3
+    lr: float = 2e-3
     num_slices: int = 3
     cells_per_slice: int = 1000
+
+    def num_steps(self, num_cells: int) -> int:
+        r"""Pre-training steps, one batch each, for slices of so many cells together."""
+        cells_per_step = self.batch_size * (self.min_cells + self.max_cells) / 2
+        return max(1, round(self.num_passes * num_cells / cells_per_step))
 
 
 PRESETS = {
     "tiny": Preset(
-        hidden_channels=32, num_layers=2, num_steps=40, num_slices=2, cells_per_slice=400
+        hidden_channels=32, num_layers=2, num_passes=8, num_slices=2, cells_per_slice=400
     ),
     "small": Preset(),
     "paper": Preset(
-        hidden_channels=256, num_layers=4, heads=8, num_gaussians=128, num_steps=10_000,
+        hidden_channels=256, num_layers=4, heads=8, num_gaussians=128, num_passes=40,
         batch_size=4, min_cells=500, max_cells=1000, cells_per_slice=10_000, lr=3e-4,
     ),
 }  # fmt: skip

@@ -1,9 +1,10 @@
 import numpy as np
 
+from benchmarks.methods.pca import PCA
 from stofm_pyg.nn import NodeType
 
 
-class Coordinates:
+class Coordinates(PCA):
     r"""A control that sees no expression: the position alone, as a random Fourier basis so that the
     head can draw any map of the slice.
 
@@ -14,9 +15,6 @@ class Coordinates:
         wavelength (float, optional): A typical wavelength as a share of the slice's radius.
             (default: :obj:`1.0`)
     """
-
-    deterministic = True
-    work = 1
 
     def __init__(self, num_waves: int = 200, wavelength: float = 1.0):
         self.num_waves = num_waves
@@ -32,5 +30,5 @@ class Coordinates:
             pos = data.pos[data.node_type == NodeType.CELL].double().numpy()
             pos = (pos - pos.mean(axis=0)) / np.linalg.norm(pos - pos.mean(axis=0), axis=1).max()
             out.append(np.concatenate([pos, np.cos(pos @ wave + phase)], axis=1))
-        on_step(self.work)
+        on_step(1)
         return out

@@ -9,6 +9,7 @@ from torch_geometric.transforms import Compose
 from benchmarks.presets import PRESETS, Preset
 from stofm_pyg.loader import RandomRegions
 from stofm_pyg.models import SToFM
+from stofm_pyg.nn import NodeType
 from stofm_pyg.train import (
     MaskedCellModelling,
     PairwiseDistanceRecovery,
@@ -28,7 +29,8 @@ class SToFMPretrained:
     r"""SToFM, pre-trained without labels on the very slices that it then embeds.
 
     Masked cell modelling and pairwise distance recovery on random regions, of which no two are the
-    same; the embedding is the output of all layers, side by side.
+    same; the embedding is what all layers, side by side, say of a cell's surroundings while the cell
+    itself is masked.
 
     Args:
         preset (Preset, optional): The sizes. (default: the preset :obj:`"small"`)
@@ -36,8 +38,6 @@ class SToFMPretrained:
         radius (float, optional): The radius of the graph of the slices. (default: :obj:`8.0`)
         device (torch.device, optional): Where to train. (default: :obj:`"cpu"`)
     """
-
-    deterministic = False
 
     def __init__(
         self,
@@ -50,18 +50,23 @@ class SToFMPretrained:
         self.conv = conv
         self.radius = radius
         self.device = device or torch.device("cpu")
-        self.work = preset.num_steps
+
+    def work(self, slices: Sequence[Data]) -> int:
+        r"""The number of pre-training steps."""
+        num_cells = sum(int((data.node_type == NodeType.CELL).sum()) for data in slices)
+        return self.preset.num_steps(num_cells)
 
     def embed(
         self, slices: Sequence[Data], seed: int, on_step: Callable[[int], None], writer
     ) -> list[np.ndarray]:
         slices = [_scaled(data, _scale(slices)) for data in slices]
         model = self.pretrain(slices, seed, on_step, writer)
-        return [z.numpy() for z in model.embed(slices, self.preset.cells_per_part, layers="all")]
+        z = model.embed(slices, self.preset.cells_per_part, layers="all", readout="context", seed=seed)
+        return [rows.numpy() for rows in z]
 
     def pretrain(self, slices: Sequence[Data], seed: int, on_step, writer) -> SToFM:
         r"""Trains a model from scratch; :obj:`writer` takes the losses for TensorBoard."""
-        preset = self.preset
+        preset, num_steps = self.preset, self.work(slices)
         in_channels = slices[0].x.size(1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -75,6 +80,7 @@ class SToFMPretrained:
                 num_gaussians=preset.num_gaussians,
                 max_distance=self.radius,
                 dropout=0.1,
+                pre_norm=True,
             )
             objectives = {
                 "mcm": MaskedCellModelling(preset.hidden_channels, in_channels),
@@ -83,7 +89,7 @@ class SToFMPretrained:
             module = Pretraining(model, objectives, weights={"pdr": PDR_WEIGHT}).to(self.device)
             regions = RandomRegions(
                 slices,
-                preset.num_steps * preset.batch_size,
+                num_steps * preset.batch_size,
                 preset.min_cells,
                 preset.max_cells,
                 transform=pretraining_transform(self.radius),
@@ -92,12 +98,12 @@ class SToFMPretrained:
 
             def report(step: int, losses: dict[str, float]):
                 on_step(1)
-                if step % 10 == 0 or step == preset.num_steps:
+                if step == 1 or step % 10 == 0 or step == num_steps:
                     for name, value in losses.items():
                         writer.add_scalar(f"pretraining/{name}", value, step)
 
             loader = DataLoader(regions, batch_size=preset.batch_size)
-            Trainer(module, preset.lr, on_step=report).fit(loader, preset.num_steps)
+            Trainer(module, preset.lr, on_step=report).fit(loader, num_steps)
         return model
 
 
@@ -113,7 +119,7 @@ def pretraining_transform(radius: float) -> Compose:
             PerturbPositions(rate=0.1),
             SpatialRadiusGraph(radius),
             MaskCells(rate=0.1),
-            JitterFeatures(std=0.3),
+            JitterFeatures(std=1.0),
             ConnectVirtualCells(),
         ]
     )

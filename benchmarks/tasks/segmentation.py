@@ -49,7 +49,7 @@ def run(args: Namespace) -> int:
     )
 
     interrupted = False
-    work = args.runs * sum(method.work for method in methods.values())
+    work = args.runs * sum(method.work(slices) for method in methods.values())
     with logging_redirect_tqdm(), tqdm(total=work, desc="segmentation", unit="step") as bar:
         try:
             for seed in range(args.seed, args.seed + args.runs):

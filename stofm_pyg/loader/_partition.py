@@ -21,8 +21,7 @@ def metis_partition(edge_index: Tensor, pos: Tensor, num_parts: int, seed: int) 
     start[1:] = torch.bincount(row, minlength=num_nodes).cumsum(0)
     _, part = pymetis.part_graph(
         num_parts,
-        xadj=start.int().numpy(),
-        adjncy=col.int().numpy(),
+        pymetis.CSRAdjacency(start.int().numpy(), col.int().numpy()),
         recursive=False,
         options=pymetis.Options(seed=seed),
     )

@@ -13,6 +13,9 @@ from stofm_pyg._files import write_atomically
 from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
 from stofm_pyg.nn import NodeType, SliceEncoder, SliceEncoderOutput
 
+# As many passes over a subpatch, so that as many cells are masked at a time as in training.
+NUM_MASKS = 10
+
 
 class SToFM(torch.nn.Module):
     r"""The multi-scale model of the `"SToFM: a Multi-scale Foundation Model for Spatial
@@ -85,6 +88,7 @@ class SToFM(torch.nn.Module):
         cells_per_part: int = 1000,
         batch_size: int = 1,
         layers: str = "last",
+        readout: str = "cell",
         method: str = "metis",
         seed: int = 0,
         progress: bool = False,
@@ -97,9 +101,13 @@ class SToFM(torch.nn.Module):
             batch_size (int, optional): Subpatches in a batch. (default: :obj:`1`)
             layers (str, optional): :obj:`"last"`, or :obj:`"all"`: the output of every layer, side by
                 side. (default: :obj:`"last"`)
+            readout (str, optional): :obj:`"cell"`, a cell in its surroundings, or :obj:`"context"`, its
+                surroundings alone: each cell is embedded while it is masked as in masked cell
+                modelling, a tenth of the cells at a time. Cell types want the first, tissue domains
+                the second, at ten times the cost. (default: :obj:`"cell"`)
             method (str, optional): How to partition; see :class:`SpatialClusterData`.
                 (default: :obj:`"metis"`)
-            seed (int, optional): The seed of the partition. (default: :obj:`0`)
+            seed (int, optional): The seed of the partition and of the masks. (default: :obj:`0`)
             progress (bool, optional): Show a progress bar. (default: :obj:`False`)
 
         Returns:
@@ -108,28 +116,40 @@ class SToFM(torch.nn.Module):
         """
         if layers not in ("last", "all"):
             raise ValueError(f"'layers' must be 'last' or 'all' (got '{layers}')")
+        if readout not in ("cell", "context"):
+            raise ValueError(f"'readout' must be 'cell' or 'context' (got '{readout}')")
         single = isinstance(slices, Data)
         was_training = self.training
         self.eval()
-        device = self.mask_token.device
         out = []
         try:
             for data in tqdm([slices] if single else slices, "Embedding", disable=not progress):
+                generator = torch.Generator().manual_seed(seed)
                 parts, num_cells = _partition(data, cells_per_part, method, seed)
-                z = None
+                size = self.encoder.hidden_channels
+                size *= self.encoder.num_layers if layers == "all" else 1
+                z = torch.empty(num_cells, size)
                 for batch in SubpatchLoader(parts, batch_size):
-                    batch = batch.to(device)
-                    output = self(batch)
-                    states = output.hidden_states[1:] if layers == "all" else [output.x]
-                    is_cell = batch.node_type == NodeType.CELL
-                    rows = torch.cat(states, dim=-1)[is_cell].cpu()
-                    if z is None:
-                        z = rows.new_empty(num_cells, rows.size(1))
-                    z[batch.row[is_cell].cpu()] = rows
+                    for mask, rows in self._read_out(batch, layers, readout, generator):
+                        z[batch.row[mask]] = rows
                 out.append(z)
         finally:
             self.train(was_training)
         return out[0] if single else out
+
+    def _read_out(self, batch: Data, layers: str, readout: str, generator: torch.Generator):
+        # Yields which nodes were embedded, and their embeddings; every cell once.
+        is_cell = batch.node_type == NodeType.CELL
+        masks = [is_cell]
+        if readout == "context":
+            group = torch.full((batch.num_nodes,), -1)
+            group[is_cell] = torch.randperm(int(is_cell.sum()), generator=generator) % NUM_MASKS
+            masks = [group == k for k in range(min(NUM_MASKS, int(is_cell.sum())))]
+        for mask in masks:
+            batch.mask = mask if readout == "context" else None
+            output = self(batch.clone().to(self.mask_token.device))
+            states = output.hidden_states[1:] if layers == "all" else [output.x]
+            yield mask, torch.cat([x[mask.to(x.device)] for x in states], dim=-1).cpu()
 
     def save_pretrained(self, directory: str | Path):
         r"""Writes :obj:`model.safetensors` and :obj:`config.json` to a directory, each as a whole."""
