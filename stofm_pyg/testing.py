@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from stofm_pyg.nn.node_type import NodeType
+
 SYMMETRIES = ("rotation", "translation", "reflection", "permutation", "batching")
 
 
@@ -63,6 +65,9 @@ def measure_edges(data: Data) -> Data:
     if data.edge_index is not None and data.edge_attr is not None:
         source, target = data.edge_index
         distance = (data.pos[source].double() - data.pos[target].double()).norm(dim=1, keepdim=True)
+        if data.get("node_type") is not None:  # CLS has no position: its edges stand at zero.
+            is_cls = data.node_type == NodeType.CLS
+            distance[is_cls[source] | is_cls[target]] = 0.0
         data.edge_attr = distance.to(data.edge_attr.dtype)
     return data
 

@@ -6,18 +6,14 @@ from torch_geometric.data import Data
 from stofm_pyg.nn import NodeType
 
 
-def random_batch(
-    sizes=(9, 6), channels=5, special=True, radius=1.2, seed=0, dtype=torch.float32
-):
+def random_batch(sizes=(9, 6), channels=5, special=(1, 2, 2), radius=1.2, seed=0, dtype=torch.float32):
     """Subpatches of `sizes` cells, the first two of which coincide and the last of which has no
-    neighbour. With `special`, one CLS and two virtual cells come on top, tied to all nodes."""
+    neighbour. Nodes of the types `special`, CLS and virtual cells, come on top, tied to all nodes."""
     generator = torch.Generator().manual_seed(seed)
     pos, node_type, edge_index, edge_attr, batch = [], [], [], [], []
     start = 0
     for number, cells in enumerate(sizes):
-        kinds = torch.full((cells,), NodeType.CELL)
-        if special:
-            kinds = torch.cat([kinds, torch.tensor([1, 2, 2])])
+        kinds = torch.tensor([NodeType.CELL] * cells + list(special))
         place = 2 * torch.rand(kinds.numel(), 2, generator=generator, dtype=torch.float64)
         place[1] = place[0]
         place[cells - 1] = torch.tensor([20.0, 30.0], dtype=torch.float64)

@@ -44,6 +44,11 @@ class SToFM(torch.nn.Module):
         **kwargs,
     ):
         super().__init__()
+        if not isinstance(conv, str):
+            raise TypeError(
+                f"'conv' must be a name, so that the model can be saved (got {conv!r}); "
+                f"'stofm_pyg.nn.SliceEncoder' takes classes and factories too"
+            )
         self.config = {
             "in_channels": in_channels,
             "hidden_channels": hidden_channels,

@@ -11,15 +11,18 @@ from stofm_pyg.nn.se2_transformer_conv import SE2TransformerConv
 
 ConvLike = str | type | Callable[[int, int], torch.nn.Module]
 
+# Those of torch_geometric.nn that map a graph with edge distances to as many channels.
+KNOWN_CONVS = (
+    "AGNNConv ARMAConv CGConv ClusterGCNConv EGConv FeaStConv FiLMConv GATConv GATv2Conv GCNConv "
+    "GENConv GINConv GINEConv GPSConv GatedGraphConv GeneralConv GraphConv LEConv MFConv NNConv "
+    "PNAConv ResGatedGraphConv SAGEConv SE2TransformerConv SGConv SuperGATConv TAGConv "
+    "TransformerConv"
+).split()
+
 
 def known_convs() -> list[str]:
     r"""The names of operators that :func:`make_conv` takes."""
-    names = [
-        name
-        for name in torch_geometric.nn.conv.__all__
-        if name.endswith("Conv") and not name.startswith(("Hetero", "H", "R", "FastR"))
-    ]
-    return sorted({*names, "GPSConv", "ResGatedGraphConv", "SE2TransformerConv"})
+    return sorted(KNOWN_CONVS)
 
 
 def find_conv(name: str) -> type:

@@ -63,7 +63,7 @@ class GaussianDistance(torch.nn.Module):
 
     def basis(self, distance: Tensor) -> Tensor:
         r"""Returns the basis functions :math:`\phi(d)` of shape :math:`(*, K)`."""
-        if distance.dim() == 0 or distance.size(-1) != 1:
+        if distance.dim() < 2 or distance.size(-1) != 1:
             distance = distance.unsqueeze(-1)
         std = self.std.abs() + 1e-5
         offset = distance * self.weight + (self.bias - self.mean)

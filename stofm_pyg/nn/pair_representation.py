@@ -40,6 +40,17 @@ class PairRepresentation:
         self.far = far
         self.num_nodes = num_nodes
         self.batch = edge_index.new_zeros(num_nodes) if batch is None else batch
+        if (self.batch.diff() < 0).any():
+            raise ValueError(
+                "'batch' must be sorted, so that the nodes of a subpatch lie side by side; sort the "
+                "nodes by it first, as 'torch_geometric.data.Batch' does"
+            )
+        across = self.batch[edge_index[0]] != self.batch[edge_index[1]]
+        if across.any():
+            raise ValueError(
+                f"The edge {edge_index[:, across][:, 0].tolist()} joins nodes of two different "
+                f"subpatches ({int(across.sum())} edges do); remove such edges first"
+            )
         self.is_cls = None if node_type is None else node_type == NodeType.CLS
 
         self.sizes = torch.bincount(self.batch)
@@ -53,6 +64,7 @@ class PairRepresentation:
         self.keys: list[Tensor] = []
         # The running logits of the dense evaluator: the only n x n tensor, and only if it is used.
         self.logits: Tensor | None = None
+        self.num_in_logits = 0
 
     @property
     def heads(self) -> int:
@@ -61,10 +73,6 @@ class PairRepresentation:
     @property
     def num_layers(self) -> int:
         return len(self.queries)
-
-    @property
-    def scale(self) -> float:
-        return self.queries[-1].size(-1) ** -0.5
 
     def append(self, query: Tensor, key: Tensor):
         r"""Adds the queries and keys :math:`(N, H, d)` of one more layer."""
@@ -99,7 +107,8 @@ class PairRepresentation:
         r"""The whole pair representation :math:`(B, n, n, H)`: query, key; zero where padded."""
         logits = self.dense_bias()
         for query, key in zip(self.queries, self.keys, strict=True):
-            logits = logits + self.scale * self.pad(query) @ self.pad(key).transpose(-1, -2)
+            scale = query.size(-1) ** -0.5
+            logits = logits + scale * self.pad(query) @ self.pad(key).transpose(-1, -2)
         valid = torch.arange(self.max_nodes, device=logits.device) < self.sizes.view(-1, 1)
         valid = valid.unsqueeze(1) & valid.unsqueeze(2)
         return logits.masked_fill(~valid, 0.0).permute(1, 2, 3, 0)
@@ -118,7 +127,7 @@ class PairRepresentation:
             )
         out = self._pair_bias(source, target)
         for query, key in zip(self.queries, self.keys, strict=True):
-            out = out + self.scale * (query[target] * key[source]).sum(-1)
+            out = out + query.size(-1) ** -0.5 * (query[target] * key[source]).sum(-1)
         return out
 
     def all_pairs(self) -> Tensor:

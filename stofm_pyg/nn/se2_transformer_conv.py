@@ -7,6 +7,7 @@ from torch.nn import Linear
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import softmax
 
+from stofm_pyg.nn.check_distances import check_distances
 from stofm_pyg.nn.dense_attention import dense_attention
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
 from stofm_pyg.nn.pair_representation import PairRepresentation
@@ -143,8 +144,14 @@ class SE2TransformerConv(MessagePassing):
         if pair is None:
             pair = self.start_pair(edge_index, edge_attr, x.size(0), batch, node_type)
 
+        if pair.heads != self.heads:
+            raise ValueError(
+                f"The 'pair' of the layer before has {pair.heads} heads, this layer {self.heads}; "
+                f"give both the same number"
+            )
+
         query, key, value = (
-            lin.view(-1, self.heads, self.out_channels // self.heads)
+            lin.unflatten(-1, (self.heads, self.out_channels // self.heads))
             for lin in self.lin_qkv(x).chunk(3, dim=-1)
         )
         if self.evaluator == "dense":
@@ -158,7 +165,7 @@ class SE2TransformerConv(MessagePassing):
             )
         pair.append(query, key)
 
-        out = self.lin_out(out.reshape(-1, self.out_channels))
+        out = self.lin_out(out.flatten(1))
         return (out, pair) if return_pair else out
 
     def start_pair(
@@ -175,14 +182,10 @@ class SE2TransformerConv(MessagePassing):
                 "This layer has 'num_gaussians=None' and encodes no distances; pass it the 'pair' "
                 "that the layer before it returned"
             )
-        if edge_attr is None or edge_attr.numel() != edge_index.size(1):
-            shape = None if edge_attr is None else tuple(edge_attr.shape)
-            raise ValueError(
-                f"'edge_attr' must hold one distance for each of the {edge_index.size(1)} edges "
-                f"(got shape {shape}); 'SpatialRadiusGraph' makes both"
-            )
         # A distance is encoded once for both directions, and once for all pairs without an edge.
-        edge_index, distance = undirected_edges(edge_index, edge_attr.reshape(-1))
+        edge_index, distance = undirected_edges(
+            edge_index, check_distances(edge_index, edge_attr).view(-1)
+        )
         distance = torch.cat([distance, distance.new_full((1,), self.far)])
         bias = self.distance(distance.unsqueeze(-1))
         return PairRepresentation(edge_index, bias[:-1], bias[-1], num_nodes, batch, node_type)

@@ -1,9 +1,11 @@
+import inspect
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Dropout, Embedding, Linear, ModuleList
 
+from stofm_pyg.nn.check_distances import check_distances
 from stofm_pyg.nn.conv_adapter import ConvAdapter
 from stofm_pyg.nn.conv_resolver import ConvLike, find_conv, make_conv
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
@@ -89,19 +91,14 @@ class SliceEncoder(torch.nn.Module):
         self.heads = heads
         conv = find_conv(conv) if isinstance(conv, str) else conv
         self.conv_name = getattr(conv, "__name__", type(conv).__name__)
-        self.is_se2 = conv is SE2TransformerConv
 
         self.lin_in = Linear(in_channels, hidden_channels)
         self.node_type_emb = Embedding(len(NodeType), hidden_channels)
         self.dropout = Dropout(dropout)
-        if not self.is_se2:
-            self.distance = GaussianDistance(hidden_channels, num_gaussians, max_distance)
-            self.lin_pair = Linear(hidden_channels, 2 * hidden_channels)
-
         self.blocks = ModuleList()
         for layer in range(num_layers):
-            if self.is_se2:
-                op = SE2TransformerConv(
+            if inspect.isclass(conv) and issubclass(conv, SE2TransformerConv):
+                op = conv(
                     hidden_channels,
                     hidden_channels,
                     heads,
@@ -113,12 +110,19 @@ class SliceEncoder(torch.nn.Module):
                 )
             else:
                 op = make_conv(conv, hidden_channels, hidden_channels, heads, attention_dropout)
+            if not isinstance(op, SE2TransformerConv):
                 op = ConvAdapter(op, hidden_channels)
             self.blocks.append(
                 SliceEncoderBlock(
                     op, hidden_channels, ffn_channels or hidden_channels, dropout, act, pre_norm
                 )
             )
+
+        # A factory may build our layer too, so what was built decides.
+        self.is_se2 = isinstance(self.blocks[0].conv, SE2TransformerConv)
+        if not self.is_se2:
+            self.distance = GaussianDistance(hidden_channels, num_gaussians, max_distance)
+            self.lin_pair = Linear(hidden_channels, 2 * hidden_channels)
 
     def reset_parameters(self):
         r"""Resets all learnable parameters of the module."""
@@ -151,7 +155,7 @@ class SliceEncoder(torch.nn.Module):
 
         pair = None
         if not self.is_se2:
-            edge_attr = self.distance(edge_attr)
+            edge_attr = self.distance(check_distances(edge_index, edge_attr))
         hidden_states = [x]
         for block in self.blocks:
             x, pair = block(x, edge_index, edge_attr, batch, node_type, pair)

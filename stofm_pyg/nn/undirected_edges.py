@@ -22,9 +22,9 @@ def undirected_edges(edge_index: Tensor, distance: Tensor) -> tuple[Tensor, Tens
     low, high, length = source[up], target[up], distance[up]
 
     # Sums of hashes do not depend on order, so no sort is needed to compare two sets of edges. The
-    # distances are summed with the signs of the hashes, up to rounding.
+    # distances are summed with weights made of the hashes, up to rounding.
     hash_up, hash_down = _hash(low, high), _hash(target[down], source[down])
-    difference = _signed_sum(hash_up, length) - _signed_sum(hash_down, distance[down])
+    difference = _weighted_sum(hash_up, length) - _weighted_sum(hash_down, distance[down])
     tolerance = 1e-4 * float(length.detach().double().norm())
     if int(hash_up.sum()) != int(hash_down.sum()) or not abs(float(difference)) <= tolerance:
         raise ValueError(
@@ -42,5 +42,7 @@ def _hash(low: Tensor, high: Tensor) -> Tensor:
     return key ^ (key >> 31)
 
 
-def _signed_sum(key: Tensor, distance: Tensor) -> Tensor:
-    return torch.where(key < 0, -1.0, 1.0).double() @ distance.detach().double()
+def _weighted_sum(key: Tensor, distance: Tensor) -> Tensor:
+    # Weights in [-2, -1] or [1, 2], so that distances which changed places do not cancel out.
+    weight = key.double() / 2**63
+    return (weight + weight.sign()) @ distance.detach().double()

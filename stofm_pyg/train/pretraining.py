@@ -23,6 +23,8 @@ class Pretraining(torch.nn.Module):
         weights: Mapping[str, float] | None = None,
     ):
         super().__init__()
+        if "loss" in objectives:
+            raise ValueError("An objective cannot be named 'loss', which is their sum; rename it")
         unknown = set(weights or {}) - set(objectives)
         if unknown:
             raise ValueError(

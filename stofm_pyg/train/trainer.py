@@ -1,6 +1,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class Trainer:
         self.on_step = on_step
 
     def fit(self, loader: Iterable[Data], num_steps: int) -> list[dict[str, float]]:
-        r"""Trains on the batches of a loader, one step each.
+        r"""Trains on the first :obj:`num_steps` batches of a loader, one step each.
 
         Returns:
             The scalars of every step.
@@ -55,7 +56,7 @@ class Trainer:
         )
         self.module.train()
         history = []
-        for step, batch in enumerate(loader, start=1):
+        for step, batch in enumerate(islice(loader, num_steps), start=1):
             losses = self.module(batch.to(device))
             self._check(losses["loss"], step)
             optimizer.zero_grad(set_to_none=True)
@@ -82,4 +83,5 @@ def warmup_cosine(step: int, num_steps: int) -> float:
     warmup = max(1, num_steps // 10)
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
+    progress = min(1.0, (step - warmup) / max(1, num_steps - warmup))
+    return 0.5 * (1 + math.cos(math.pi * progress))

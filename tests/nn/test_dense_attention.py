@@ -113,10 +113,10 @@ def test_dropout():
     assert (out == 0).all()
     torch.manual_seed(0)
     total = torch.zeros(3, 2)
-    for _ in range(2000):
+    for _ in range(400):
         total += dense_attention(three_nodes(), query, query, VALUES, dropout=0.5).squeeze(1)
     expected = dense_attention(three_nodes(), query, query, VALUES).squeeze(1)
-    assert torch.allclose(total / 2000, expected, atol=0.1)
+    assert torch.allclose(total / 400, expected, atol=0.25)
 
 
 def test_gradients():

@@ -118,9 +118,7 @@ def test_reset_parameters():
 
 
 def test_repr():
-    assert repr(GaussianDistance(8)) == (
-        "GaussianDistance(8, num_gaussians=128, max_distance=10.0)"
-    )
+    assert repr(GaussianDistance(8)) == ("GaussianDistance(8, num_gaussians=128, max_distance=10.0)")
     assert repr(GaussianDistance(2, 16, 4.0)) == (
         "GaussianDistance(2, num_gaussians=16, max_distance=4.0)"
     )

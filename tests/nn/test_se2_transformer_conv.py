@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch_geometric.nn import GCNConv, Sequential
 
-from stofm_pyg.nn import GaussianDistance, PairRepresentation, SE2TransformerConv
+from stofm_pyg.nn import GaussianDistance, NodeType, PairRepresentation, SE2TransformerConv
 from stofm_pyg.testing import assert_invariant
 from tests.random_batch import arguments, random_batch
 
 BATCHES = {
-    "one": lambda **kw: random_batch(sizes=(9,), special=False, **kw),
-    "equal": lambda **kw: random_batch(sizes=(6, 6), special=False, **kw),
-    "ragged": lambda **kw: random_batch(sizes=(9, 6, 2), special=False, **kw),
+    "one": lambda **kw: random_batch(sizes=(9,), special=(), **kw),
+    "equal": lambda **kw: random_batch(sizes=(6, 6), special=(), **kw),
+    "ragged": lambda **kw: random_batch(sizes=(9, 6, 2), special=(), **kw),
     "special": lambda **kw: random_batch(sizes=(9, 6, 2), **kw),
 }
 
@@ -43,11 +43,11 @@ def test_repr():
 
 def test_is_the_equation():
     data = random_batch(sizes=(7,), dtype=torch.float64)
-    conv = make_conv().double()
+    conv = make_conv(far=4.0).double()
     out, pair = conv(*arguments(data), return_pair=True)
 
     num_nodes = data.num_nodes
-    bias = conv.distance(torch.tensor([[conv.far]], dtype=torch.float64)).repeat(num_nodes**2, 1)
+    bias = conv.distance(torch.tensor([[4.0]], dtype=torch.float64)).repeat(num_nodes**2, 1)
     bias = bias.view(num_nodes, num_nodes, 2).clone()
     row, col = data.edge_index
     bias[col, row] = conv.distance(data.edge_attr)
@@ -57,9 +57,7 @@ def test_is_the_equation():
     heads = []
     for head in range(2):
         rows = slice(4 * head, 4 * head + 4)
-        query, key, value = (
-            data.x @ w[rows].t() + b[rows] for w, b in zip(weight, shift, strict=True)
-        )
+        query, key, value = (data.x @ w[rows].t() + b[rows] for w, b in zip(weight, shift, strict=True))
         logits = bias[..., head] + query @ key.t() / 4**0.5
         assert torch.allclose(pair.dense()[0, ..., head], logits, atol=1e-10)
         heads.append(logits.softmax(dim=1) @ value)
@@ -132,8 +130,9 @@ def test_without_gradient_as_with(name):
 
 @pytest.mark.parametrize("evaluator", SE2TransformerConv.evaluators)
 def test_gradients(evaluator):
-    data = random_batch(sizes=(3, 2), channels=2, dtype=torch.float64)
-    conv = make_conv(2, 4, heads=2, num_gaussians=3, evaluator=evaluator).double()
+    data = random_batch(sizes=(3, 2), channels=2, special=(), dtype=torch.float64)
+    data.node_type[0] = NodeType.CLS
+    conv = make_conv(2, 2, heads=2, num_gaussians=2, evaluator=evaluator).double()
     names = [name for name, _ in conv.named_parameters()]
     _, *rest = arguments(data)
 
@@ -176,7 +175,7 @@ def test_a_gap_in_the_numbers_of_subpatches():
 
 
 def test_distances_matter_only_on_edges():
-    data = random_batch(special=False)
+    data = random_batch(special=())
     conv = make_conv()
     expected = conv(*arguments(data))
     data.pos += torch.randn_like(data.pos)
@@ -196,7 +195,7 @@ def test_edge_order_and_vector_distances():
 
 
 def test_stands_where_any_conv_stands():
-    data = random_batch(special=False)
+    data = random_batch(special=())
     signature = "x, edge_index, edge_attr, batch -> x"
     model = Sequential(
         "x, edge_index, edge_attr, batch",
@@ -252,8 +251,7 @@ def test_reset_parameters():
         assert value.shape == before[name].shape and not (value == 7).any()
 
 
-def test_double_backward_free_memory():
-    # The logits of a forward pass belong to its pair alone: two passes do not disturb each other.
+def test_passes_do_not_disturb_each_other():
     data = random_batch()
     conv = make_conv()
     with torch.no_grad():
@@ -324,7 +322,7 @@ def test_a_directed_graph():
 
 
 def test_an_edge_across_subpatches():
-    data = random_batch(special=False)
+    data = random_batch(special=())
     edge_index = torch.tensor([[0, data.num_nodes - 1], [data.num_nodes - 1, 0]])
     with pytest.raises(ValueError, match="different subpatches"):
         make_conv()(data.x, edge_index, torch.ones(2, 1), data.batch)

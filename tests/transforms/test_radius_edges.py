@@ -75,9 +75,14 @@ def test_no_pair(backend, num):
 def test_many_positions_with_many_neighbors(backend, dtype, make_slice):
     # More neighbours than the default cap of torch-cluster, which would drop some at random.
     pos = make_slice(700, dtype=dtype).pos
-    edge_index, distance = edges(pos, 6.0, backend)
     dense = torch.cdist(pos.double(), pos.double(), compute_mode="donot_use_mm_for_euclid_dist")
-    expected = (dense.fill_diagonal_(math.inf) <= 6.0).nonzero().t()
+    # A radius near six that no distance is near.
+    values = dense[(dense > 5.8) & (dense < 6.2)].sort().values
+    widest = int(values.diff().argmax())
+    radius = float(values[widest] + values[widest + 1]) / 2
+
+    edge_index, distance = edges(pos, radius, backend)
+    expected = (dense.fill_diagonal_(math.inf) <= radius).nonzero().t()
     assert torch.bincount(edge_index[0]).max() > 100
     assert torch.equal(edge_index, expected)
     assert torch.allclose(distance, dense[expected[0], expected[1]])

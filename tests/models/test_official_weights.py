@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from stofm_pyg.models import from_official_state
+from stofm_pyg.nn import SliceEncoder
+from tests.golden_case import CASES, GoldenCase
+
+
+@pytest.fixture
+def state():
+    return GoldenCase("se2_post_ln").part("state.model.")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_weight_of_the_encoder_is_given(name):
+    case = GoldenCase(name)
+    state = case.part("state.model.")
+    encoder = SliceEncoder(
+        24,
+        case.config["embedding_dim"],
+        case.num_layers,
+        heads=case.heads,
+        ffn_channels=case.config["ffn_embedding_dim"],
+        num_gaussians=case.config["gaussian_hidden_dim"],
+    )
+    ours = from_official_state(state, case.num_layers)
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in encoder.state_dict().items()}
+    # Nothing is lost or made up: as many numbers, but for the norm that is never called.
+    used = {k: v for k, v in state.items() if not k.startswith("encoder.final_layer_norm.")}
+    assert sum(v.numel() for v in ours.values()) == sum(v.numel() for v in used.values())
+    assert len(state) - len(used) == (2 if case.config["pre_layernorm"] else 0)
+
+
+def test_values(state):
+    ours = from_official_state(state, 3)
+    prefix = "encoder.layers.1.self_attn."
+    for part, rows in zip("qkv", torch.arange(96).split(32), strict=True):
+        for kind in ("weight", "bias"):
+            theirs = state[f"{prefix}{part}_proj.{kind}"]
+            assert torch.equal(ours[f"blocks.1.conv.lin_qkv.{kind}"][rows], theirs)
+    assert torch.equal(ours["blocks.1.conv.lin_out.weight"], state[f"{prefix}out_proj.weight"])
+    assert torch.equal(ours["blocks.2.lin2.bias"], state["encoder.layers.2.fc2.bias"])
+    norms = ("self_attn_layer_norm", "final_layer_norm")
+    for norm, theirs in zip(("norm1", "norm2"), norms, strict=True):
+        name = f"encoder.layers.0.{theirs}.weight"
+        assert torch.equal(ours[f"blocks.0.{norm}.weight"], state[name])
+    means = state["gaussian.means.weight"]
+    assert means.shape == (1, 16)
+    assert torch.equal(ours["blocks.0.conv.distance.mean"], means.view(16))
+    assert torch.equal(ours["node_type_emb.weight"], state["token_type_embeddings.weight"])
+
+
+def test_the_official_tensors_are_not_changed(state):
+    before = {key: value.clone() for key, value in state.items()}
+    from_official_state(state, 3)
+    assert state.keys() == before.keys()
+    assert all(torch.equal(state[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "embedding_layer.bias",
+        "gaussian.stds.weight",
+        "encoder.layers.0.fc1.weight",
+        "encoder.layers.2.self_attn.k_proj.bias",
+        "encoder.layers.1.final_layer_norm.weight",
+    ],
+)
+def test_a_missing_weight(state, name):
+    del state[name]
+    with pytest.raises(ValueError) as error:
+        from_official_state(state, 3)
+    assert str(error.value) == (
+        f"Not the weights of an official SToFM model with 3 layers: missing ['{name}'], unexpected []"
+    )
+
+
+def test_an_unexpected_weight(state):
+    state["pooler.weight"] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r"missing \[\], unexpected \['pooler.weight'\]"):
+        from_official_state(state, 3)
+
+
+def test_a_prefix_that_was_left_on(state):
+    with pytest.raises(ValueError, match="missing .*'embedding_layer.bias'.*'model.embedding_layer"):
+        from_official_state({f"model.{key}": value for key, value in state.items()}, 3)
+
+
+def test_another_number_of_layers(state):
+    with pytest.raises(ValueError, match=r"with 2 layers: missing \[\], unexpected .*layers\.2\.fc1"):
+        from_official_state(state, 2)
+    with pytest.raises(ValueError, match=r"with 4 layers: missing .*layers\.3\.fc1.*unexpected \[\]"):
+        from_official_state(state, 4)
