@@ -29,8 +29,7 @@ class SToFMPretrained:
     r"""SToFM, pre-trained without labels on the very slices that it then embeds.
 
     Masked cell modelling and pairwise distance recovery on random regions, of which no two are the
-    same; the embedding is what all layers, side by side, say of a cell's surroundings while the cell
-    itself is masked.
+    same; the embedding is what the model says of a cell's surroundings while the cell itself is masked.
 
     Args:
         preset (Preset, optional): The sizes. (default: the preset :obj:`"small"`)
@@ -61,7 +60,7 @@ class SToFMPretrained:
     ) -> list[np.ndarray]:
         slices = [_scaled(data, _scale(slices)) for data in slices]
         model = self.pretrain(slices, seed, on_step, writer)
-        z = model.embed(slices, self.preset.cells_per_part, layers="all", readout="context", seed=seed)
+        z = model.embed(slices, self.preset.cells_per_part, readout="context", seed=seed)
         return [rows.numpy() for rows in z]
 
     def pretrain(self, slices: Sequence[Data], seed: int, on_step, writer) -> SToFM:
@@ -84,7 +83,7 @@ class SToFMPretrained:
             )
             objectives = {
                 "mcm": MaskedCellModelling(preset.hidden_channels, in_channels),
-                "pdr": PairwiseDistanceRecovery(preset.heads),
+                "pdr": PairwiseDistanceRecovery(preset.heads, 2 / 3 * self.radius),
             }
             module = Pretraining(model, objectives, weights={"pdr": PDR_WEIGHT}).to(self.device)
             regions = RandomRegions(

@@ -73,3 +73,13 @@ def test_pairs_across_subpatches():
 def test_the_head_is_two_layers_from_heads_to_a_distance():
     shapes = [tuple(lin.weight.shape) for lin in PairwiseDistanceRecovery(4).head.lins]
     assert shapes == [(4, 4), (1, 4)]
+
+
+def test_starts_from_a_constant_that_does_not_pull_at_the_representation(output):
+    objective = PairwiseDistanceRecovery(2, mean_distance=4.0)
+    batch = Data(pair_index=torch.tensor([[1, 0], [0, 2]]), pair_distance=torch.tensor([3.0, 7.0]))
+    loss = objective(output, batch)
+    assert float(loss.detach()) == pytest.approx((1**2 + 3**2) / 2)
+    loss.backward()
+    assert output.pair.edge_bias.grad.abs().max() == 0
+    assert objective.head.lins[-1].weight.grad.abs().max() > 0
