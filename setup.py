@@ -32,7 +32,7 @@ setup(
         "matplotlib>=3.9",
         "numpy>=2.0",
         "pandas>=2.2",
-        "pymetis>=2025.1",
+        "pymetis>=2025.2",
         "pyyaml>=6.0",
         "safetensors>=0.5",
         "scikit-learn>=1.6",

@@ -1,8 +1,9 @@
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 from torch_geometric.utils import coalesce, index_to_mask, to_undirected
+
+from stofm_pyg.transforms._nearest_neighbors import nearest_neighbors
 
 # METIS gives isolated nodes to arbitrary parts, so they join their nearest neighbours.
 NEIGHBORS_OF_ISOLATED = 3
@@ -40,12 +41,12 @@ def grid_partition(pos: Tensor, cells_per_part: int) -> Tensor:
     extent = high - low
     side = float((extent.prod() / (num_nodes // cells_per_part + 1)).sqrt())
     if side == 0:  # All cells on one line: squares of no area, so cut the line instead.
-        side = float(extent.max()) / (num_nodes // cells_per_part + 1)
+        side = float(extent.max()) / (num_nodes // cells_per_part + 1) or 1.0
     counts = (extent / side).floor().long() + 1
-    column = [
-        torch.bucketize(pos[:, axis], low[axis] + side * torch.arange(1, counts[axis]), right=True)
-        for axis in range(2)
-    ]
+    column = []
+    for axis in range(2):
+        border = low[axis] + side * torch.arange(1, counts[axis], dtype=pos.dtype)
+        column.append(torch.bucketize(pos[:, axis].contiguous(), border, right=True))
     square = column[0] * int(counts[1]) + column[1]
     next_part = 0
     for value in square.unique():
@@ -61,9 +62,6 @@ def _join_isolated(edge_index: Tensor, pos: Tensor) -> Tensor:
     isolated = (~index_to_mask(edge_index[0], num_nodes)).nonzero().view(-1)
     if isolated.numel() == 0:
         return edge_index
-    k = min(NEIGHBORS_OF_ISOLATED + 1, num_nodes)
-    _, near = cKDTree(pos.double().numpy()).query(pos[isolated].double().numpy(), k=k)
-    source = isolated.repeat_interleave(k)
-    target = torch.from_numpy(near).view(-1)
-    joined = torch.stack([source, target])[:, source != target]
+    near = nearest_neighbors(pos, NEIGHBORS_OF_ISOLATED, isolated)
+    joined = torch.stack([isolated.repeat_interleave(near.size(1)), near.view(-1)])
     return torch.cat([edge_index, to_undirected(joined, num_nodes=num_nodes)], dim=1)

@@ -42,6 +42,11 @@ class SpatialClusterData(ClusterData):
             raise ValueError(f"Unknown method '{method}'; known: {', '.join(self.methods)}")
         if cells_per_part < 1:
             raise ValueError(f"'cells_per_part' must be at least 1 (got {cells_per_part})")
+        if num_parts is not None and num_parts < 1:
+            raise ValueError(f"'num_parts' must be at least 1 or None (got {num_parts})")
+        for key in ("keep_inter_cluster_edges", "save_dir"):
+            if kwargs.get(key):
+                raise ValueError(f"'{key}' is not supported (got {kwargs[key]!r}); leave it out")
         if data.edge_index is None:
             raise ValueError("The slice has no graph; apply 'SpatialRadiusGraph' first")
         cells, self.extra = _split(data)
@@ -77,8 +82,11 @@ class SpatialClusterData(ClusterData):
             raise IndexError(f"Subpatch {idx} of {len(self)}")
         part = super().__getitem__(idx % len(self))
         if self.extra.num_nodes > 0:
-            for key in self.extra.node_attrs():
-                part[key] = torch.cat([part[key], self.extra[key]], dim=0)
+            if "num_nodes" in part:
+                part.num_nodes += self.extra.num_nodes
+            for key in self.data.node_attrs():
+                if isinstance(self.data[key], Tensor):
+                    part[key] = torch.cat([part[key], self.extra[key]], dim=0)
         return ConnectVirtualCells()(part)
 
     def __repr__(self) -> str:

@@ -66,6 +66,8 @@ class SubpatchLoader(DataLoader):
         if not slices:
             raise ValueError("No slices to load; pass at least one 'SpatialClusterData'")
         sampler = LikeSizeSampler(torch.cat([s.sizes for s in slices]), batch_size, shuffle, seed)
+        # A loader draws a seed for its workers; from torch's global generator unless given its own.
+        kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
         super().__init__(
             ConcatDataset(slices), batch_sampler=sampler, follow_batch=follow_batch, **kwargs
         )

@@ -20,6 +20,7 @@ def append_nodes(
         floating (Callable): Makes the rows of any other floating attribute from its values. Other
             integers are -1 ("unknown"), other booleans :obj:`False`.
     """
+    total = data.num_nodes + num_nodes
     for key in data.node_attrs():
         value = data[key]
         if not isinstance(value, Tensor):
@@ -32,4 +33,6 @@ def append_nodes(
             fill = 0 if value.dtype == torch.bool else -1
             rows = torch.full((num_nodes, *value.shape[1:]), fill)
         data[key] = torch.cat([value, rows.to(value.dtype)], dim=0)
+    if "num_nodes" in data:
+        data.num_nodes = total
     return data

@@ -14,8 +14,11 @@ def radius_edges(pos: Tensor, radius: float) -> tuple[Tensor, Tensor]:
         The edges :math:`(2, |\mathcal{E}|)`, symmetric and sorted, and their distances
         :math:`(|\mathcal{E}|)` in double precision.
     """
-    pos = pos.detach().cpu().double()
+    pos = pos.detach().cpu()
     reach = radius * (1 + TOLERANCE)
+    if pos.is_floating_point() and pos.numel() > 0:
+        reach += 2 * torch.finfo(pos.dtype).eps * float(pos.abs().max())
+    pos = pos.double()
     if pos.size(0) <= BRUTE_FORCE:
         near = (pos.unsqueeze(0) - pos.unsqueeze(1)).square().sum(-1) <= reach * reach
         edge_index = near.fill_diagonal_(False).nonzero().t().contiguous()

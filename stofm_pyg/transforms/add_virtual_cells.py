@@ -70,6 +70,8 @@ class AddVirtualCells(BaseTransform):
                 "The slice already has virtual cells or CLS; add virtual cells to cells alone"
             )
         num_cells = data.num_nodes
+        if num_cells == 0:
+            raise ValueError("The slice is empty: it has no cell; leave it out")
         points = self.joint_space(data.x, data.pos)
         cluster = self.cluster(points)
         num_clusters = int(cluster.max()) + 1
@@ -109,12 +111,14 @@ class AddVirtualCells(BaseTransform):
             if int(cluster.max()) < self.max_clusters or resolution < 1e-3 * self.resolution:
                 break
             resolution /= 2
-        order = torch.bincount(cluster).argsort(descending=True, stable=True)
-        cluster = order.argsort()[cluster]
-        if order.numel() > self.max_clusters:
-            mean = scatter_mean(points, cluster, order.numel())
-            nearest = torch.cdist(mean, mean[: self.max_clusters]).argmin(dim=1)
-            cluster = nearest[cluster]
+        cluster = _by_size(cluster)
+        num_clusters = int(cluster.max()) + 1
+        if num_clusters > self.max_clusters:
+            mean = scatter_mean(points, cluster, num_clusters)
+            nearest = torch.arange(num_clusters)
+            small = mean[self.max_clusters :]
+            nearest[self.max_clusters :] = torch.cdist(small, mean[: self.max_clusters]).argmin(1)
+            cluster = _by_size(nearest[cluster])
         return cluster
 
     def __repr__(self) -> str:
@@ -122,3 +126,8 @@ class AddVirtualCells(BaseTransform):
             f"{self.__class__.__name__}(max_clusters={self.max_clusters}, alpha={self.alpha}, "
             f"resolution={self.resolution})"
         )
+
+
+def _by_size(cluster: Tensor) -> Tensor:
+    order = torch.bincount(cluster).argsort(descending=True, stable=True)
+    return order.argsort()[cluster]

@@ -24,6 +24,9 @@ class ConnectVirtualCells(BaseTransform):
         if hubs.numel() == 0:
             return data
 
+        if data.edge_index is None or data.edge_attr is None:
+            raise ValueError("The slice has no graph; apply 'SpatialRadiusGraph' first")
+
         node = torch.arange(data.num_nodes, device=hubs.device)
         source = hubs.repeat_interleave(node.numel())
         target = node.repeat(hubs.numel())

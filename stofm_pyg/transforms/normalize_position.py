@@ -36,6 +36,7 @@ class NormalizePosition(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         pos = check_positions(data.pos)
+        pos = pos if pos.is_floating_point() else pos.float()
         if self.unit == "official":
             low, high = pos.amin(dim=0), pos.amax(dim=0)
             data.pos = (pos - (low + high) / 2) / (high - low).norm() * 100

@@ -35,6 +35,8 @@ class PerturbPositions(BaseTransform):
         self.generator = make_generator(seed)
 
     def forward(self, data: Data) -> Data:
+        if data.edge_index is None or data.edge_attr is None:
+            raise ValueError("The slice has no graph; apply 'SpatialRadiusGraph' first")
         moved = random_cells(data, self.rate, self.generator)
         is_moved = torch.zeros(data.num_nodes, dtype=torch.bool)
         is_moved[moved] = True

@@ -66,6 +66,14 @@ def test_shuffles_are_decided_by_the_seed():
     assert passes[0] != list(other)
 
 
+def test_batches_come_in_random_order():
+    sizes = torch.arange(40)
+    sampler, plain = LikeSizeSampler(sizes, 4, shuffle=True), list(LikeSizeSampler(sizes, 4))
+    for _ in range(3):
+        batches = list(sampler)
+        assert batches != plain and sorted(batches) == plain
+
+
 def test_subpatches_of_equal_size_change_company():
     sampler = LikeSizeSampler(torch.full((8,), 7), 2, shuffle=True)
     companies = {frozenset(batch) for _ in range(10) for batch in sampler}
