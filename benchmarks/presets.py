@@ -26,7 +26,7 @@ class Preset:
     num_layers: int = 3
     heads: int = 4
     num_gaussians: int = 16
-    num_passes: float = 80
+    num_passes: float = 60
     batch_size: int = 1
     min_cells: int = 150
     max_cells: int = 500

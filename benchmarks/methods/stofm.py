@@ -60,7 +60,7 @@ class SToFMPretrained:
     ) -> list[np.ndarray]:
         slices = [_scaled(data, _scale(slices)) for data in slices]
         model = self.pretrain(slices, seed, on_step, writer)
-        z = model.embed(slices, self.preset.cells_per_part, readout="context", seed=seed)
+        z = model.embed(slices, self.preset.cells_per_part, layers="all", readout="context", seed=seed)
         return [rows.numpy() for rows in z]
 
     def pretrain(self, slices: Sequence[Data], seed: int, on_step, writer) -> SToFM:
@@ -107,7 +107,7 @@ class SToFMPretrained:
 
 
 # The squared error of a distance is an order of magnitude above that of a scaled feature.
-PDR_WEIGHT = 0.01
+PDR_WEIGHT = 0.1
 
 
 def pretraining_transform(radius: float) -> Compose:

@@ -88,7 +88,8 @@ class PairRepresentation:
 
     def unpad(self, x: Tensor) -> Tensor:
         r"""The inverse of :meth:`pad`: :math:`(H, B, n, d)` to :math:`(N, H, d)`."""
-        return x.permute(1, 2, 0, 3)[self.batch, self.local]
+        x = x.permute(1, 2, 0, 3)
+        return x[self.batch, self.local] if self.is_ragged else x.flatten(0, 1)
 
     def dense_bias(self) -> Tensor:
         r"""The bias :math:`\mathbf{B}` of shape :math:`(H, B, n, n)`; :math:`-\infty` at padded keys."""
@@ -125,9 +126,13 @@ class PairRepresentation:
                 "'index' holds a pair of nodes from two different subpatches, which have no pair "
                 "representation; ask for pairs inside one subpatch only"
             )
+        if self.logits is not None and self.num_in_logits == self.num_layers:
+            logits = self.logits.view(self.heads, -1)
+            return logits.index_select(1, self._flat(target, source)).t()
         out = self._pair_bias(source, target)
         for query, key in zip(self.queries, self.keys, strict=True):
-            out = out + query.size(-1) ** -0.5 * (query[target] * key[source]).sum(-1)
+            query, key = query.index_select(0, target), key.index_select(0, source)
+            out = out + query.size(-1) ** -0.5 * (query * key).sum(-1)
         return out
 
     def all_pairs(self) -> Tensor:

@@ -20,9 +20,11 @@ def radius_edges(pos: Tensor, radius: float) -> tuple[Tensor, Tensor]:
         reach += 2 * torch.finfo(pos.dtype).eps * float(pos.abs().max())
     pos = pos.double()
     if pos.size(0) <= BRUTE_FORCE:
-        near = (pos.unsqueeze(0) - pos.unsqueeze(1)).square().sum(-1) <= reach * reach
+        x, y = pos[:, :1], pos[:, 1:]
+        squared = (x - x.t()).square_().add_((y - y.t()).square_())
+        near = squared <= reach * reach
         edge_index = near.fill_diagonal_(False).nonzero().t().contiguous()
-        return edge_index, _length(pos, edge_index)
+        return edge_index, squared[near].sqrt_()
 
     try:
         import torch_cluster
@@ -36,8 +38,5 @@ def radius_edges(pos: Tensor, radius: float) -> tuple[Tensor, Tensor]:
         edge_index = torch_cluster.radius_graph(pos, r=reach, max_num_neighbors=pos.size(0))
     order = (edge_index[0] * pos.size(0) + edge_index[1]).argsort()
     edge_index = edge_index[:, order]
-    return edge_index, _length(pos, edge_index)
-
-
-def _length(pos: Tensor, edge_index: Tensor) -> Tensor:
-    return (pos[edge_index[0]] - pos[edge_index[1]]).norm(dim=1)
+    source, target = edge_index
+    return edge_index, (pos[source] - pos[target]).norm(dim=1)
