@@ -20,11 +20,9 @@ def radius_edges(pos: Tensor, radius: float) -> tuple[Tensor, Tensor]:
         reach += 2 * torch.finfo(pos.dtype).eps * float(pos.abs().max())
     pos = pos.double()
     if pos.size(0) <= BRUTE_FORCE:
-        x, y = pos[:, :1], pos[:, 1:]
-        squared = (x - x.t()).square_().add_((y - y.t()).square_())
-        near = squared <= reach * reach
-        edge_index = near.fill_diagonal_(False).nonzero().t().contiguous()
-        return edge_index, squared[near].sqrt_()
+        distance = _distance(pos.unsqueeze(0), pos.unsqueeze(1))
+        near = (distance <= reach).fill_diagonal_(False)
+        return near.nonzero().t().contiguous(), distance[near]
 
     try:
         import torch_cluster
@@ -38,5 +36,10 @@ def radius_edges(pos: Tensor, radius: float) -> tuple[Tensor, Tensor]:
         edge_index = torch_cluster.radius_graph(pos, r=reach, max_num_neighbors=pos.size(0))
     order = (edge_index[0] * pos.size(0) + edge_index[1]).argsort()
     edge_index = edge_index[:, order]
-    source, target = edge_index
-    return edge_index, (pos[source] - pos[target]).norm(dim=1)
+    return edge_index, _distance(pos[edge_index[0]], pos[edge_index[1]])
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    # Much faster than a norm over a dimension of two.
+    dx, dy = a[..., 0] - b[..., 0], a[..., 1] - b[..., 1]
+    return dx.square_().add_(dy.square_()).sqrt_()
