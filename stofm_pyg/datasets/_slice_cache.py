@@ -1,14 +1,32 @@
 import logging
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch_geometric.data import Data
 
 from stofm_pyg._files import write_atomically
+from stofm_pyg.datasets._conversion_key import conversion_key
 
 logger = logging.getLogger(__name__)
+
+
+def slices_path(
+    folder: str, prefix: str, files: Sequence[Path], settings: Mapping[str, Any]
+) -> Path | None:
+    r"""Where slices are kept: a name made of all that they depend on, see :meth:`conversion_key`.
+    :obj:`None`, with a warning, where changes of a setting could not be noticed."""
+    key = conversion_key(files, settings)
+    if key is None:
+        logger.warning(
+            "Slices are not kept in '%s': 'pre_transform' or another setting is not one whose changes "
+            "can be noticed; make it a torch_geometric.transforms.BaseTransform",
+            folder,
+        )
+        return None
+    return Path(folder) / f"{prefix}_{key}.pt"
 
 
 def load_slices(path: Path) -> list[Data] | None:

@@ -1,5 +1,4 @@
 import inspect
-import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,11 +7,8 @@ from torch_geometric.data import InMemoryDataset
 
 from stofm_pyg.data import Keys
 from stofm_pyg.data.slices_from_anndata import slices_from_anndata
-from stofm_pyg.datasets._conversion_key import conversion_key
 from stofm_pyg.datasets._convert_files import convert_files
-from stofm_pyg.datasets._slice_cache import load_slices, save_slices
-
-logger = logging.getLogger(__name__)
+from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_path
 
 
 class H5adSlices(InMemoryDataset):
@@ -68,7 +64,10 @@ class H5adSlices(InMemoryDataset):
         arguments.apply_defaults()
         self.settings = {key: arguments.arguments[key] for key in arguments.kwargs}
 
-        path = None if root is None else self._processed_path()
+        path = None
+        if root is not None:
+            settings = {"pre_transform": pre_transform, **self.settings}
+            path = slices_path(self.processed_dir, "h5ad_slices", self.files, settings)
         data_list = None if path is None or force_reload else load_slices(path)
         if data_list is None:
             data_list = convert_files(self.files, **self.settings)
@@ -78,18 +77,6 @@ class H5adSlices(InMemoryDataset):
                 save_slices(data_list, path)
         self.classes = dict(data_list[0].classes)
         self.data, self.slices = self.collate(data_list)
-
-    def _processed_path(self) -> Path | None:
-        settings = {"pre_transform": self.pre_transform, **self.settings}
-        key = conversion_key(self.files, settings)
-        if key is None:
-            logger.warning(
-                "Slices are not kept in '%s': 'pre_transform' or another setting is not one whose "
-                "changes can be noticed; make it a torch_geometric.transforms.BaseTransform",
-                self.root,
-            )
-            return None
-        return Path(self.processed_dir) / f"h5ad_slices_{key}.pt"
 
 
 def _as_paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:

@@ -11,8 +11,7 @@ from torch_geometric.data import InMemoryDataset
 
 from stofm_pyg._files import write_atomically
 from stofm_pyg.data import slices_from_anndata
-from stofm_pyg.datasets._conversion_key import conversion_key
-from stofm_pyg.datasets._slice_cache import load_slices, save_slices
+from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_path
 from stofm_pyg.datasets.generate_tissue import check_tissue_arguments, generate_tissue
 
 logger = logging.getLogger(__name__)
@@ -91,7 +90,11 @@ class SyntheticTissue(InMemoryDataset):
         if root is None:
             self.root = None  # PyG puts a placeholder that looks like a folder's name.
 
-        path = self._processed_path()
+        path = None
+        if root is not None:
+            settings = {"pre_transform": pre_transform, **self.settings}
+            settings["tissue"] = self.raw_file_names[0]
+            path = slices_path(self.processed_dir, "synthetic_tissue", [], settings)
         data_list = None if path is None or force_reload else load_slices(path)
         if data_list is None:
             if force_reload:
@@ -137,24 +140,6 @@ class SyntheticTissue(InMemoryDataset):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, adata.write_h5ad)
         return adata
-
-    def _processed_path(self) -> Path | None:
-        if self.root is None:
-            return None
-        settings = {
-            "tissue": self.raw_file_names[0],
-            "pre_transform": self.pre_transform,
-            **self.settings,
-        }
-        key = conversion_key([], settings)
-        if key is None:
-            logger.warning(
-                "Slices are not kept in '%s': 'pre_transform' or another setting is not one whose "
-                "changes can be noticed; make it a torch_geometric.transforms.BaseTransform",
-                self.root,
-            )
-            return None
-        return Path(self.processed_dir) / f"synthetic_tissue_{key}.pt"
 
 
 def _conversion_settings(given: dict) -> dict:
