@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--label", default="domain", help="obs column to predict")
     out.add_argument("--slice-key", default="slice", help="obs column that tells slices apart")
     out.add_argument(
-        "--split", choices=SPLITS, help="default: cross where there are two slices, else blocks"
+        "--split", choices=SPLITS, help="default: cross where there are two labelled slices, else blocks"
     )
     out.add_argument(
         "--method",

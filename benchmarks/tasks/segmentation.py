@@ -26,13 +26,15 @@ SE2 = "SE2TransformerConv"
 def run(args: Namespace) -> int:
     r"""Runs the task as the command line says; returns the exit status."""
     preset = PRESETS[args.preset]
-    methods = make_methods(args.method, args.conv, preset, find_device(args.device))
+    device = find_device(args.device)
+    methods = make_methods(args.method, args.conv, preset, device)
     if args.runs < 1:
         raise ValueError(f"--runs must be at least 1 (got {args.runs})")
     report = Report(args.out)
 
     slices = load_slices(args, preset)
-    split = args.split or ("cross" if len(slices) > 1 else "blocks")
+    labelled = sum((cell_labels(data, args.label) >= 0).any() for data in slices)
+    split = args.split or ("cross" if labelled > 1 else "blocks")
     classes = slices[0].classes[args.label]
     check_labels(slices, args.label, classes)
     make_folds(split, slices, args.label, args.seed)  # What cannot be split fails before any work.
@@ -41,10 +43,12 @@ def run(args: Namespace) -> int:
         data=[str(file) for file in args.data] if args.data else "SyntheticTissue",
         label=args.label,
         split=split,
+        methods=list(methods),
+        conv=args.conv,
         seed=args.seed,
         runs=args.runs,
         preset={"name": args.preset, "radius": RADIUS, **asdict(preset)},
-        device=str(args.device),
+        device=str(device),
         slices=[{"name": data.name, "cells": int((data.cell_id >= 0).sum())} for data in slices],
     )
 

@@ -86,6 +86,17 @@ def test_a_single_slice_is_split_into_blocks(tissue, tmp_path):
     assert json.loads((tmp_path / "out" / "results.json").read_text())["split"] == "blocks"
 
 
+def test_a_slice_without_labels_does_not_make_it_cross(tissue, tmp_path):
+    adata = anndata.read_h5ad(tissue)
+    adata.obs["domain"] = adata.obs["domain"].where(adata.obs["slice"] == "slice0")
+    adata.write_h5ad(tmp_path / "half.h5ad")
+    args = ("--data", tmp_path / "half.h5ad", "--method", "pca", "--runs", 1)
+    assert main(*args, "--out", tmp_path / "out") == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["split"] == "blocks"
+    assert list(results["results"][0]["slices"]) == ["slice0"]
+
+
 def test_ctrl_c_keeps_what_is_done(tissue, tmp_path, capsys, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
