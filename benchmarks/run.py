@@ -5,6 +5,8 @@ import logging
 import sys
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.methods import METHODS  # noqa: E402
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     args.out = args.out or Path("results") / args.task
+    # One core is for loading: threads that wait for a busy core make every operation slow.
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     try:
         return TASKS[args.task](args)
     except (ValueError, OSError, FloatingPointError) as error:

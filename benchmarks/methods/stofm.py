@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -6,6 +7,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
+from benchmarks.methods.spatial_signal import scale_by_spatial_signal
 from benchmarks.presets import PRESETS, Preset
 from stofm_pyg.loader import RandomRegions
 from stofm_pyg.models import SToFM
@@ -58,10 +60,14 @@ class SToFMPretrained:
     def embed(
         self, slices: Sequence[Data], seed: int, on_step: Callable[[int], None], writer
     ) -> list[np.ndarray]:
-        slices = [_scaled(data, _scale(slices)) for data in slices]
+        slices = scale_by_spatial_signal(slices)
         model = self.pretrain(slices, seed, on_step, writer)
-        z = model.embed(slices, self.preset.cells_per_part, layers="all", readout="context", seed=seed)
-        return [rows.numpy() for rows in z]
+        # Borders of subpatches and choice of masks are chance; their mean over some draws is less so.
+        draws = [
+            model.embed(slices, round(share * self.preset.cells_per_part), readout="context", seed=seed)
+            for share in SUBPATCH_SHARES
+        ]
+        return [torch.stack(rows).mean(dim=0).numpy() for rows in zip(*draws, strict=True)]
 
     def pretrain(self, slices: Sequence[Data], seed: int, on_step, writer) -> SToFM:
         r"""Trains a model from scratch; :obj:`writer` takes the losses for TensorBoard."""
@@ -101,13 +107,18 @@ class SToFMPretrained:
                     for name, value in losses.items():
                         writer.add_scalar(f"pretraining/{name}", value, step)
 
-            loader = DataLoader(regions, batch_size=preset.batch_size)
+            # One process makes the regions of the next steps meanwhile.
+            loader = DataLoader(
+                regions, preset.batch_size, num_workers=1, worker_init_fn=_leave_interrupts
+            )
             Trainer(module, preset.lr, on_step=report).fit(loader, num_steps)
         return model
 
 
+# The sizes of subpatches to average over, as shares of the preset's.
+SUBPATCH_SHARES = (1.0, 0.7, 0.5)
 # The squared error of a distance is an order of magnitude above that of a scaled feature.
-PDR_WEIGHT = 0.1
+PDR_WEIGHT = 0.01
 
 
 def pretraining_transform(radius: float) -> Compose:
@@ -124,12 +135,6 @@ def pretraining_transform(radius: float) -> Compose:
     )
 
 
-def _scale(slices: Sequence[Data]) -> float:
-    # One number for all features: leading components keep their weight in the loss.
-    return float(torch.cat([data.x for data in slices]).square().mean().sqrt().clamp(min=1e-12))
+def _leave_interrupts(worker: int):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains.
 
-
-def _scaled(data: Data, scale: float) -> Data:
-    data = data.clone()
-    data.x = data.x / scale
-    return data

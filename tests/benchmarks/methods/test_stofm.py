@@ -29,7 +29,7 @@ def embed(slices, seed):
 def test_embeds_every_cell_and_learns(slices):
     out, steps, writer = embed(slices, seed=0)
     preset = PRESETS["tiny"]
-    width = preset.num_layers * preset.hidden_channels
+    width = preset.hidden_channels
     assert [z.shape for z in out] == [(300, width), (300, width)]
     assert sum(steps) == preset.num_steps(600)
     losses = [writer.scalars["pretraining/loss", step] for step in (1, sum(steps))]
