@@ -6,6 +6,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from stofm_pyg.nn.node_type import NodeType
+from stofm_pyg.transforms._positions import node_types
 
 
 class RandomRegions(Dataset):
@@ -101,7 +102,4 @@ class RandomRegions(Dataset):
 
 
 def _bare(data: Data) -> Data:
-    node_type = data.get("node_type")
-    if node_type is None:
-        node_type = torch.full((data.num_nodes,), NodeType.CELL, dtype=torch.uint8)
-    return Data(x=data.x, pos=data.pos, node_type=node_type)
+    return Data(x=data.x, pos=data.pos, node_type=node_types(data))

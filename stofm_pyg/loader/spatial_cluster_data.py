@@ -6,6 +6,7 @@ from torch_geometric.loader import ClusterData
 from stofm_pyg.loader._partition import grid_partition, metis_partition
 from stofm_pyg.nn.node_type import NodeType
 from stofm_pyg.transforms import ConnectVirtualCells
+from stofm_pyg.transforms._positions import node_types
 
 
 class SpatialClusterData(ClusterData):
@@ -96,8 +97,7 @@ class SpatialClusterData(ClusterData):
 def _split(data: Data) -> tuple[Data, Data]:
     # Cells with the edges among them, and all other nodes without edges.
     if data.get("node_type") is None:
-        node_type = torch.full((data.num_nodes,), NodeType.CELL, dtype=torch.uint8)
         data = data.clone()
-        data.node_type = node_type
+        data.node_type = node_types(data)
     is_cell = data.node_type == NodeType.CELL
     return data.subgraph(is_cell), data.subgraph(~is_cell)

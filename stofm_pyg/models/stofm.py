@@ -12,6 +12,7 @@ from tqdm import tqdm
 from stofm_pyg._files import write_atomically
 from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
 from stofm_pyg.nn import NodeType, SliceEncoder, SliceEncoderOutput
+from stofm_pyg.transforms._positions import node_types
 
 # As many passes over a subpatch, so that as many cells are masked at a time as in training.
 NUM_MASKS = 10
@@ -186,9 +187,7 @@ def _partition(
     data: Data, cells_per_part: int, method: str, seed: int
 ) -> tuple[SpatialClusterData, int]:
     # 'row' leads back to the order of the slice, which 'cell_id' (a row of the AnnData) need not.
-    node_type: Tensor | None = data.get("node_type")
-    if node_type is None:
-        node_type = torch.full((data.num_nodes,), NodeType.CELL, dtype=torch.uint8)
+    node_type = node_types(data)
     is_cell = node_type == NodeType.CELL
     row = torch.full((data.num_nodes,), -1)
     row[is_cell] = torch.arange(int(is_cell.sum()))

@@ -5,11 +5,16 @@ from torch_geometric.data import Data
 from stofm_pyg.nn.node_type import NodeType
 
 
+def node_types(data: Data) -> Tensor:
+    r"""The :class:`NodeType` of each node :math:`(N)`; all are cells where the slice has no types."""
+    if data.get("node_type") is None:
+        return torch.full((data.num_nodes,), NodeType.CELL, dtype=torch.uint8)
+    return data.node_type
+
+
 def cell_mask(data: Data) -> Tensor:
     r"""Which nodes are cells :math:`(N)`; all of them where the slice has no node types."""
-    if data.get("node_type") is None:
-        return torch.ones(data.num_nodes, dtype=torch.bool)
-    return data.node_type == NodeType.CELL
+    return node_types(data) == NodeType.CELL
 
 
 def check_positions(pos: Tensor) -> Tensor:

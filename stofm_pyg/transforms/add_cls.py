@@ -5,6 +5,7 @@ from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg.nn.node_type import NodeType
 from stofm_pyg.transforms._append_nodes import append_nodes
+from stofm_pyg.transforms._positions import node_types
 
 
 @functional_transform("add_cls")
@@ -16,9 +17,8 @@ class AddCLS(BaseTransform):
     """
 
     def forward(self, data: Data) -> Data:
-        if data.get("node_type") is None:
-            data.node_type = torch.full((data.num_nodes,), NodeType.CELL, dtype=torch.uint8)
-        elif (data.node_type == NodeType.CLS).any():
+        data.node_type = node_types(data)
+        if (data.node_type == NodeType.CLS).any():
             raise ValueError("The subpatch already has a CLS node; add one only")
         values = {"node_type": torch.tensor([NodeType.CLS])}
         return append_nodes(data, 1, values, lambda value: value.new_zeros(1, *value.shape[1:]))
