@@ -15,7 +15,7 @@ def random_batch(sizes=(9, 6), channels=5, special=(1, 2, 2), radius=1.2, seed=0
     for number, cells in enumerate(sizes):
         kinds = torch.tensor([NodeType.CELL] * cells + list(special))
         place = 2 * torch.rand(kinds.numel(), 2, generator=generator, dtype=torch.float64)
-        place[1] = place[0]
+        place[1:2] = place[0]
         place[cells - 1] = torch.tensor([20.0, 30.0], dtype=torch.float64)
 
         distance = (place.unsqueeze(0) - place.unsqueeze(1)).norm(dim=-1)

@@ -1,49 +1,76 @@
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from stofm_pyg.nn.pair_representation import PairRepresentation
+from stofm_pyg.nn.block_attention import block_attention, block_attention_backward
+from stofm_pyg.nn.block_logits import BlockLogits
+from stofm_pyg.nn.full_precision import full_precision
+
+# The logits of a layer are in autograd's graph without being stored there: a tensor of their size, but
+# of one number, stands for them, and the gradient that belongs to it is the real one. So the gradient
+# of the logits runs from the last layer to the first in one tensor, as the logits do forwards.
 
 
-def dense_attention(
-    pair: PairRepresentation,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    dropout: float = 0.0,
-) -> Tensor:
-    r"""Attention over all pairs of a subpatch under the logits that the layers add up.
+def _stand_in(logits: BlockLogits) -> Tensor:
+    return logits.far.new_zeros(1).expand(sum(logits.sizes))
 
-    Advances the running logits of :obj:`pair` by one layer: in place where no gradient is needed, so
-    that a forward pass holds two :math:`n \times n` tensors per head, whatever the number of layers.
 
-    Args:
-        pair (PairRepresentation): The pair representation of the layers before this one.
-        query (torch.Tensor): The queries :math:`(N, H, d)`.
-        key (torch.Tensor): The keys :math:`(N, H, d)`.
-        value (torch.Tensor): The values :math:`(N, H, d)`.
-        dropout (float, optional): Dropout of the attention weights. (default: :obj:`0.0`)
+class DenseBias(torch.autograd.Function):
+    r"""The bias :math:`(H, |\mathcal{E}| / 2)` of edges and of far pairs :math:`(H)` to the logits
+    before the first layer."""
 
-    Returns:
-        The attended values :math:`(N, H, d)`.
-    """
-    if pair.logits is None:
-        pair.logits, pair.num_in_logits = pair.dense_bias(), 0
-    for layer in range(pair.num_in_logits, pair.num_layers):  # Of another evaluator.
-        q, k = pair.queries[layer], pair.keys[layer]
-        pair.logits = pair.logits + q.size(-1) ** -0.5 * pair.pad(q) @ pair.pad(k).transpose(-1, -2)
-    pair.num_in_logits = pair.num_layers + 1
-    size = (-1, pair.max_nodes, pair.max_nodes)
-    logits = pair.logits.view(size)
-    query, key, value = (pair.pad(x).flatten(0, 1) for x in (query, key, value))
+    @staticmethod
+    def forward(ctx, bias: Tensor, far: Tensor, logits: BlockLogits) -> Tensor:
+        ctx.logits = logits
+        return _stand_in(logits)
 
-    scale = query.size(-1) ** -0.5
-    if torch.is_grad_enabled() and (logits.requires_grad or query.requires_grad):
-        logits = torch.baddbmm(logits, query, key.transpose(1, 2), alpha=scale)
-    else:
-        logits = logits.baddbmm_(query, key.transpose(1, 2), alpha=scale)
-    pair.logits = logits.view(pair.heads, pair.num_subpatches, *size[1:])
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        logits = ctx.logits
+        grad_bias = torch.zeros_like(logits.bias)
+        grad_far = torch.zeros_like(logits.far, dtype=torch.float64)
+        for number, part in enumerate(grad.split(logits.sizes)):
+            part = logits.view(part, number)
+            grad_far += part.sum(-1).sum(-1, dtype=torch.float64)
+            grad_far -= logits.bias_gradient(logits.blocks[number], part, grad_bias)
+        return grad_bias, grad_far.to(grad.dtype), None
 
-    alpha = F.dropout(logits.softmax(dim=-1), p=dropout, training=dropout > 0)
-    out = torch.bmm(alpha, value)
-    return pair.unpad(out.view(pair.heads, pair.num_subpatches, pair.max_nodes, -1))
+
+class DenseAttention(torch.autograd.Function):
+    r"""One layer of attention that advances the logits: those of the layer before, scaled queries,
+    keys and values :math:`(H, N, d)` to attended values and the logits of this layer."""
+
+    @staticmethod
+    def forward(ctx, before, query, key, value, logits: BlockLogits, dropout: float, seed: int):
+        logits.append(query, key)
+        layer = logits.num_layers
+        out = block_attention(logits, layer, value, dropout, seed)
+        ctx.save_for_backward(query, key, value, out)
+        ctx.logits, ctx.layer, ctx.dropout, ctx.seed = logits, layer, dropout, seed
+        ctx.set_materialize_grads(False)
+        return out, _stand_in(logits)
+
+    @staticmethod
+    @once_differentiable
+    @full_precision
+    def backward(ctx, grad_out: Tensor | None, grad_logits: Tensor | None):
+        query, key, value, out = ctx.saved_tensors
+        logits, is_last = ctx.logits, grad_logits is None
+        if is_last:
+            grad_logits = logits.far.new_empty(sum(logits.sizes))
+        parts = grad_logits.split(logits.sizes)
+        grad_query, grad_key = torch.empty_like(query), torch.zeros_like(key)
+
+        def visit(number, block, grad):
+            part = logits.view(parts[number], number)
+            part = part.copy_(grad) if is_last else part.add_(grad)
+            grad_query[:, block.rows] = torch.bmm(part, key[:, block.keys])
+            grad_key[:, block.keys].baddbmm_(part.mT, query[:, block.rows])
+
+        if grad_out is None:
+            grad_out = torch.zeros_like(out)
+        grad_value = block_attention_backward(
+            logits, ctx.layer, value, out, grad_out, visit, ctx.dropout, ctx.seed
+        )
+        return grad_logits, grad_query, grad_key, grad_value, None, None, None

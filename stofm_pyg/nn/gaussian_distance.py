@@ -1,8 +1,11 @@
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import Linear, Parameter, ReLU, Sequential
+
+from stofm_pyg.nn.encode_distances import EncodeDistances, gaussian_basis
+
+# Distances encoded at a time.
+CHUNK = {"cpu": 4096, "cuda": 2**20}
 
 
 class GaussianDistance(torch.nn.Module):
@@ -65,14 +68,16 @@ class GaussianDistance(torch.nn.Module):
         r"""Returns the basis functions :math:`\phi(d)` of shape :math:`(*, K)`."""
         if distance.dim() < 2 or distance.size(-1) != 1:
             distance = distance.unsqueeze(-1)
-        std = self.std.abs() + 1e-5
-        offset = distance * self.weight + (self.bias - self.mean)
-        log_norm = -(math.sqrt(2 * math.pi) * std).log()
-        return torch.addcmul(log_norm, offset.square(), -0.5 / std.square()).exp()
+        return gaussian_basis(distance, self.weight, self.bias, self.mean, self.std)[1]
 
     def forward(self, distance: Tensor) -> Tensor:
         r"""Runs the forward pass of the module."""
-        return self.mlp(self.basis(distance))
+        chunk = CHUNK.get(distance.device.type, CHUNK["cpu"])
+        if distance.numel() <= chunk or torch.compiler.is_compiling():
+            return self.mlp(self.basis(distance))
+        shape = distance.shape[:-1] if distance.size(-1) == 1 else distance.shape
+        out = EncodeDistances.apply(distance.reshape(-1, 1), chunk, *self.parameters())
+        return out.view(*shape, -1)
 
     def __repr__(self) -> str:
         return (

@@ -1,7 +1,13 @@
+from functools import cached_property
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from stofm_pyg.nn.block_logits import BlockLogits
+from stofm_pyg.nn.check_nodes import check_nodes
 from stofm_pyg.nn.node_type import NodeType
+from stofm_pyg.nn.row_blocks import BLOCK_BYTES, row_blocks
 
 
 class PairRepresentation:
@@ -14,16 +20,18 @@ class PairRepresentation:
 
     with a bias :math:`\mathbf{B}` that is sparse plus a constant: :math:`\mathbf{B}_{ij}` is the
     encoded distance where :math:`j \to i` is an edge, one constant per head where it is not, and zero
-    on the diagonal and for CLS. Pairs across subpatches do not exist.
+    on the diagonal and for CLS. Pairs across subpatches do not exist. Whatever is asked for, single
+    pairs, rows or the whole, is computed from edges, queries and keys.
 
     Args:
         edge_index (torch.Tensor): The undirected edges :math:`(2, |\mathcal{E}| / 2)`, each once, the
-            smaller node first.
+            smaller node first; self-loops have no effect.
         edge_bias (torch.Tensor): The bias of each of them :math:`(|\mathcal{E}| / 2, H)`.
         far (torch.Tensor): The bias of a pair without an edge :math:`(H)`.
         num_nodes (int): The number of nodes in the batch.
         batch (torch.Tensor, optional): The subpatch of each node :math:`(N)`, sorted.
         node_type (torch.Tensor, optional): The :class:`NodeType` of each node :math:`(N)`.
+        evaluator (str, optional): How attention evaluates it. (default: :obj:`"auto"`)
     """
 
     def __init__(
@@ -34,88 +42,54 @@ class PairRepresentation:
         num_nodes: int,
         batch: Tensor | None = None,
         node_type: Tensor | None = None,
+        evaluator: str = "auto",
     ):
+        check_nodes("batch", batch, num_nodes)
+        check_nodes("node_type", node_type, num_nodes)
         self.edge_index = edge_index
         self.edge_bias = edge_bias
         self.far = far
         self.num_nodes = num_nodes
         self.batch = edge_index.new_zeros(num_nodes) if batch is None else batch
-        if (self.batch.diff() < 0).any():
-            raise ValueError(
-                "'batch' must be sorted, so that the nodes of a subpatch lie side by side; sort the "
-                "nodes by it first, as 'torch_geometric.data.Batch' does"
-            )
-        across = self.batch[edge_index[0]] != self.batch[edge_index[1]]
-        if across.any():
-            raise ValueError(
-                f"The edge {edge_index[:, across][:, 0].tolist()} joins nodes of two different "
-                f"subpatches ({int(across.sum())} edges do); remove such edges first"
-            )
-        self.is_cls = None if node_type is None else node_type == NodeType.CLS
-
-        self.sizes = torch.bincount(self.batch)
-        self.num_subpatches = self.sizes.numel()
-        self.max_nodes = int(self.sizes.max()) if self.num_subpatches else 0
-        start = self.sizes.cumsum(0) - self.sizes
-        self.local = torch.arange(num_nodes, device=edge_index.device) - start[self.batch]
-        self.is_ragged = self.num_subpatches * self.max_nodes != num_nodes
+        self.node_type = node_type
+        self.evaluator = evaluator  # With "auto", the first layer puts its choice here.
+        self.is_auto = evaluator == "auto"
 
         self.queries: list[Tensor] = []
         self.keys: list[Tensor] = []
-        # The running logits of the dense evaluator: the only n x n tensor, and only if it is used.
-        self.logits: Tensor | None = None
-        self.num_in_logits = 0
+        # What the dense evaluator hands from layer to layer, see `dense_attention`.
+        self.dense_logits: Tensor | None = None
 
     @property
     def heads(self) -> int:
-        return self.far.numel()
+        return self.far.size(0)
 
     @property
     def num_layers(self) -> int:
         return len(self.queries)
 
+    @cached_property
+    def sizes(self) -> list[int]:
+        r"""The number of nodes of each subpatch."""
+        return torch.bincount(self.batch).tolist()
+
+    @cached_property
+    def logits(self) -> BlockLogits:
+        r"""The logits as attention reads them, without a gradient."""
+        itemsize, device = self.far.element_size(), self.far.device.type
+        max_pairs = BLOCK_BYTES.get(device, BLOCK_BYTES["cpu"]) // (itemsize * self.heads)
+        blocks = row_blocks(self.edge_index, self.sizes, self.node_type, max_pairs)
+        bias = self.edge_bias.detach().t().contiguous()
+        return BlockLogits(blocks, bias, self.far.detach(), keep=self.evaluator == "dense")
+
     def append(self, query: Tensor, key: Tensor):
-        r"""Adds the queries and keys :math:`(N, H, d)` of one more layer."""
+        r"""Adds one more layer's queries, already divided by :math:`\sqrt{d}`, and keys, both
+        :math:`(H, N, d)`."""
         self.queries.append(query)
         self.keys.append(key)
 
-    def pad(self, x: Tensor) -> Tensor:
-        r"""Lays node values :math:`(N, H, d)` out as :math:`(H, B, n, d)`, zero where padded."""
-        if not self.is_ragged:
-            return x.view(self.num_subpatches, self.max_nodes, *x.shape[1:]).permute(2, 0, 1, 3)
-        out = x.new_zeros(self.num_subpatches, self.max_nodes, *x.shape[1:])
-        return out.index_put((self.batch, self.local), x).permute(2, 0, 1, 3)
-
-    def unpad(self, x: Tensor) -> Tensor:
-        r"""The inverse of :meth:`pad`: :math:`(H, B, n, d)` to :math:`(N, H, d)`."""
-        x = x.permute(1, 2, 0, 3)
-        return x[self.batch, self.local] if self.is_ragged else x.flatten(0, 1)
-
-    def dense_bias(self) -> Tensor:
-        r"""The bias :math:`\mathbf{B}` of shape :math:`(H, B, n, n)`; :math:`-\infty` at padded keys."""
-        shape = (self.heads, self.num_subpatches, self.max_nodes, self.max_nodes)
-        low, high = self.edge_index
-        index = torch.cat([self._flat(low, high), self._flat(high, low)])
-        bias = self.far.unsqueeze(-1).expand(-1, shape[1] * shape[2] * shape[3])
-        bias = bias.index_copy(1, index, self.edge_bias.t().repeat(1, 2))
-        bias = bias.index_fill(1, self._zero_pairs(), 0.0).view(shape)
-        if self.is_ragged:
-            column = torch.arange(self.max_nodes, device=bias.device)
-            bias = bias.masked_fill(column >= self.sizes.view(-1, 1, 1), float("-inf"))
-        return bias
-
-    def dense(self) -> Tensor:
-        r"""The whole pair representation :math:`(B, n, n, H)`: query, key; zero where padded."""
-        logits = self.dense_bias()
-        for query, key in zip(self.queries, self.keys, strict=True):
-            scale = query.size(-1) ** -0.5
-            logits = logits + scale * self.pad(query) @ self.pad(key).transpose(-1, -2)
-        valid = torch.arange(self.max_nodes, device=logits.device) < self.sizes.view(-1, 1)
-        valid = valid.unsqueeze(1) & valid.unsqueeze(2)
-        return logits.masked_fill(~valid, 0.0).permute(1, 2, 3, 0)
-
     def pairs(self, index: Tensor) -> Tensor:
-        r"""The pair representation :math:`(P, H)` of single pairs only.
+        r"""The pair representation :math:`(P, H)` of single pairs only; zero for padding.
 
         Args:
             index (torch.Tensor): The pairs :math:`(2, P)`, written as edges: key, query.
@@ -126,51 +100,85 @@ class PairRepresentation:
                 "'index' holds a pair of nodes from two different subpatches, which have no pair "
                 "representation; ask for pairs inside one subpatch only"
             )
-        if self.logits is not None and self.num_in_logits == self.num_layers:
-            logits = self.logits.view(self.heads, -1)
-            return logits.index_select(1, self._flat(target, source)).t()
-        out = self._pair_bias(source, target)
+        out = self._bias(source, target)
         for query, key in zip(self.queries, self.keys, strict=True):
-            query, key = query.index_select(0, target), key.index_select(0, source)
-            out = out + query.size(-1) ** -0.5 * (query * key).sum(-1)
-        return out
+            out = out + (query.index_select(1, target) * key.index_select(1, source)).sum(-1).t()
+        return self._without_padding(out, source, target)
+
+    def rows(self, nodes: Tensor) -> Tensor:
+        r"""The pair representation :math:`(R, n, H)` of some nodes of one subpatch with all nodes of
+        it: query, key; zero for padding.
+
+        Args:
+            nodes (torch.Tensor): The nodes :math:`(R)`.
+        """
+        subpatch = self.batch[nodes]
+        if nodes.numel() == 0 or (subpatch != subpatch[0]).any():
+            raise ValueError(
+                f"'nodes' must be nodes of one subpatch (got {nodes.numel()} nodes of the subpatches "
+                f"{subpatch.unique().tolist()}); ask for one subpatch at a time"
+            )
+        mates = (self.batch == subpatch[0]).nonzero().view(-1)
+        target = nodes.repeat_interleave(mates.numel())
+        source = mates.repeat(nodes.numel())
+        out = self._bias(source, target).view(nodes.numel(), mates.numel(), -1)
+        for query, key in zip(self.queries, self.keys, strict=True):
+            product = query.index_select(1, nodes) @ key.index_select(1, mates).mT
+            out = out + product.permute(1, 2, 0)
+        return self._without_padding(out.flatten(0, 1), source, target).view(out.shape)
+
+    def dense(self) -> Tensor:
+        r"""The whole pair representation :math:`(B, n, n, H)`: query, key; zero where padded."""
+        out, start, most = [], 0, max(self.sizes, default=0)
+        for size in self.sizes:
+            rows = self.far.new_zeros(0, 0, self.heads)
+            if size > 0:
+                rows = self.rows(torch.arange(start, start + size, device=self.batch.device))
+            out.append(F.pad(rows, (0, 0, 0, most - size, 0, most - size)))
+            start += size
+        return torch.stack(out) if out else self.far.new_zeros(0, 0, 0, self.heads)
 
     def all_pairs(self) -> Tensor:
-        r"""All pairs inside the subpatches as edges :math:`(2, \sum_b n_b^2)`, sorted by query."""
-        start = self.sizes.cumsum(0) - self.sizes
-        repeats = self.sizes[self.batch]
+        r"""The pairs that attention runs along as edges, sorted by query: all inside a subpatch but
+        those whose key is padding."""
+        sizes = torch.tensor(self.sizes, dtype=torch.long, device=self.batch.device)
+        start = sizes.cumsum(0) - sizes
+        repeats = sizes[self.batch]
         target = torch.arange(self.num_nodes, device=repeats.device).repeat_interleave(repeats)
         offset = repeats.cumsum(0) - repeats
         source = torch.arange(target.numel(), device=repeats.device) - offset[target]
-        return torch.stack([source + start[self.batch[target]], target])
+        index = torch.stack([source + start[self.batch[target]], target])
+        return index if self.node_type is None else index[:, ~self._is(NodeType.PADDING, index[0])]
 
-    def _pair_bias(self, source: Tensor, target: Tensor) -> Tensor:
+    def _is(self, kind: NodeType, *nodes: Tensor) -> Tensor:
+        of_kind = self.node_type == kind
+        out = of_kind[nodes[0]]
+        for node in nodes[1:]:
+            out = out | of_kind[node]
+        return out
+
+    def _without_padding(self, out: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        if self.node_type is None:
+            return out
+        return out.masked_fill(self._is(NodeType.PADDING, source, target).unsqueeze(-1), 0.0)
+
+    @cached_property
+    def _sorted_edges(self) -> tuple[Tensor, Tensor]:
+        return (self.edge_index[0] * self.num_nodes + self.edge_index[1]).sort()
+
+    def _bias(self, source: Tensor, target: Tensor) -> Tensor:
         out = self.far.expand(source.numel(), -1)
         if self.edge_index.size(1) > 0:
-            key, perm = (self.edge_index[0] * self.num_nodes + self.edge_index[1]).sort()
+            key, perm = self._sorted_edges
             low, high = torch.minimum(source, target), torch.maximum(source, target)
             wanted = low * self.num_nodes + high
             found = torch.searchsorted(key, wanted).clamp_(max=key.numel() - 1)
             is_edge = key[found] == wanted
             out = torch.where(is_edge.unsqueeze(-1), self.edge_bias[perm[found]], out)
         is_zero = source == target
-        if self.is_cls is not None:
-            is_zero = is_zero | self.is_cls[source] | self.is_cls[target]
+        if self.node_type is not None:
+            is_zero = is_zero | self._is(NodeType.CLS, source, target)
         return out.masked_fill(is_zero.unsqueeze(-1), 0.0)
-
-    def _flat(self, row: Tensor, col: Tensor) -> Tensor:
-        row_start = (self.batch[row] * self.max_nodes + self.local[row]) * self.max_nodes
-        return row_start + self.local[col]
-
-    def _zero_pairs(self) -> Tensor:
-        node = torch.arange(self.num_nodes, device=self.local.device)
-        index = [self._flat(node, node)]
-        if self.is_cls is not None and self.is_cls.any():
-            for cls in self.is_cls.nonzero().view(-1):
-                mates = (self.batch == self.batch[cls]).nonzero().view(-1)
-                cls = cls.expand_as(mates)
-                index += [self._flat(cls, mates), self._flat(mates, cls)]
-        return torch.cat(index)
 
     def __repr__(self) -> str:
         return (

@@ -8,7 +8,9 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import softmax
 
 from stofm_pyg.nn.check_distances import check_distances
-from stofm_pyg.nn.dense_attention import dense_attention
+from stofm_pyg.nn.check_nodes import check_nodes
+from stofm_pyg.nn.check_precision import check_precision
+from stofm_pyg.nn.evaluators import EVALUATORS, attend
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
 from stofm_pyg.nn.pair_representation import PairRepresentation
 from stofm_pyg.nn.undirected_edges import undirected_edges
@@ -44,9 +46,12 @@ class SE2TransformerConv(MessagePassing):
         far (float, optional): The distance that stands for "no edge". (default: :obj:`100.0`)
         bias (bool, optional): If set to :obj:`False`, the layer will not learn additive biases.
             (default: :obj:`True`)
-        evaluator (str, optional): :obj:`"dense"`, one matrix of logits per head, or :obj:`"edgewise"`,
-            message passing along all pairs as the equation says it (slow; a reference).
-            (default: :obj:`"dense"`)
+        evaluator (str, optional): How attention is computed, all to the same result:
+            :obj:`"dense"` keeps the logits of all pairs, :obj:`"blocked"` a few rows at a time, with
+            memory that grows as :math:`N`, :obj:`"fused"` none at all in a kernel for CUDA,
+            :obj:`"edgewise"` is message passing along all pairs as the equation says it (slow; a
+            reference), and :obj:`"auto"` chooses by size, device and whether a gradient is needed.
+            (default: :obj:`"auto"`)
         **kwargs (optional): Additional arguments of
             :class:`torch_geometric.nn.conv.MessagePassing`.
 
@@ -64,7 +69,7 @@ class SE2TransformerConv(MessagePassing):
         torch.Size([3, 32])
     """
 
-    evaluators = ("dense", "edgewise")
+    evaluators = EVALUATORS
 
     def __init__(
         self,
@@ -76,7 +81,7 @@ class SE2TransformerConv(MessagePassing):
         max_distance: float = 10.0,
         far: float = 100.0,
         bias: bool = True,
-        evaluator: str = "dense",
+        evaluator: str = "auto",
         **kwargs,
     ):
         kwargs.setdefault("aggr", "add")
@@ -150,22 +155,30 @@ class SE2TransformerConv(MessagePassing):
                 f"give both the same number"
             )
 
-        query, key, value = (
-            lin.unflatten(-1, (self.heads, self.out_channels // self.heads))
-            for lin in self.lin_qkv(x).chunk(3, dim=-1)
-        )
-        if self.evaluator == "dense":
-            dropout = self.dropout if self.training else 0.0
-            out = dense_attention(pair, query, key, value, dropout)
-        else:
-            all_pairs = pair.all_pairs()
-            # propagate_type: (query: Tensor, key: Tensor, value: Tensor, logits: Tensor)
-            out = self.propagate(
-                all_pairs, query=query, key=key, value=value, logits=pair.pairs(all_pairs)
+        if self.evaluator not in ("auto", pair.evaluator):
+            raise ValueError(
+                f"This layer's evaluator is '{self.evaluator}', but the 'pair' of the layer before has "
+                f"'{pair.evaluator}'; give both the same"
             )
-        pair.append(query, key)
 
-        out = self.lin_out(out.flatten(1))
+        channels = self.out_channels // self.heads
+        qkv = check_precision(self.lin_qkv(x)).view(-1, 3, self.heads, channels).permute(1, 2, 0, 3)
+        # Logits add up along the layers, so they stay in full precision under autocast too.
+        query, key, value = qkv.to(pair.far.dtype).contiguous()
+        with torch.autocast(x.device.type, enabled=False):
+            query = query * channels**-0.5
+            if pair.evaluator != "edgewise":
+                out = attend(pair, query, key, value, self.dropout if self.training else 0.0)
+                out = out.transpose(0, 1)
+            else:
+                pairs = pair.all_pairs()
+                logits = pair.pairs(pairs)
+                pair.append(query, key)
+                query, key, value = (tensor.transpose(0, 1) for tensor in (query, key, value))
+                # propagate_type: (query: Tensor, key: Tensor, value: Tensor, logits: Tensor)
+                out = self.propagate(pairs, query=query, key=key, value=value, logits=logits)
+
+        out = self.lin_out(out.flatten(1).to(qkv.dtype))
         return (out, pair) if return_pair else out
 
     def start_pair(
@@ -183,12 +196,18 @@ class SE2TransformerConv(MessagePassing):
                 "that the layer before it returned"
             )
         # A distance is encoded once for both directions, and once for all pairs without an edge.
-        edge_index, distance = undirected_edges(
-            edge_index, check_distances(edge_index, edge_attr).view(-1)
+        distance = check_distances(edge_index, edge_attr).view(-1)
+        batch = check_nodes("batch", batch, num_nodes)
+        subpatch = edge_index.new_zeros(num_nodes) if batch is None else batch
+        once = undirected_edges(edge_index, distance.detach(), subpatch)
+        distance = torch.cat([distance.index_select(0, once), distance.new_full((1,), self.far)])
+        with torch.autocast(distance.device.type, enabled=False):
+            bias = self.distance(distance.to(self.distance.mean.dtype))
+        bias = bias.to(torch.promote_types(bias.dtype, torch.float32))
+        edge_index = edge_index.index_select(1, once)
+        return PairRepresentation(
+            edge_index, bias[:-1], bias[-1], num_nodes, batch, node_type, self.evaluator
         )
-        distance = torch.cat([distance, distance.new_full((1,), self.far)])
-        bias = self.distance(distance.unsqueeze(-1))
-        return PairRepresentation(edge_index, bias[:-1], bias[-1], num_nodes, batch, node_type)
 
     def message(
         self,
@@ -200,8 +219,7 @@ class SE2TransformerConv(MessagePassing):
         ptr: Optional[Tensor],
         size_i: Optional[int],
     ) -> Tensor:
-        alpha = (query_i * key_j).sum(dim=-1) * query_i.size(-1) ** -0.5
-        alpha = softmax(alpha + logits, index, ptr, size_i)
+        alpha = softmax((query_i * key_j).sum(dim=-1) + logits, index, ptr, size_i)
         alpha = F.dropout(alpha, p=self.dropout, training=self.training)
         return value_j * alpha.unsqueeze(-1)
 

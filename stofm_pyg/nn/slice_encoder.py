@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import Dropout, Embedding, Linear, ModuleList
 
 from stofm_pyg.nn.check_distances import check_distances
+from stofm_pyg.nn.check_nodes import check_nodes
 from stofm_pyg.nn.conv_adapter import ConvAdapter
 from stofm_pyg.nn.conv_resolver import ConvLike, find_conv, make_conv
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
@@ -48,6 +49,8 @@ class SliceEncoder(torch.nn.Module):
             (default: :obj:`0.0`)
         act (str, optional): The non-linearity. (default: :obj:`"gelu"`)
         pre_norm (bool, optional): Normalise before each part instead of after. (default: :obj:`False`)
+        evaluator (str, optional): How attention is computed, see :class:`SE2TransformerConv`.
+            (default: :obj:`"auto"`)
 
     Shapes:
         - **input:** node features :math:`(N, C_{in})`, edge indices :math:`(2, |\mathcal{E}|)`,
@@ -77,6 +80,7 @@ class SliceEncoder(torch.nn.Module):
         attention_dropout: float = 0.0,
         act: str = "gelu",
         pre_norm: bool = False,
+        evaluator: str = "auto",
     ):
         super().__init__()
         if num_layers < 1:
@@ -107,6 +111,7 @@ class SliceEncoder(torch.nn.Module):
                     num_gaussians=num_gaussians if layer == 0 else None,
                     max_distance=max_distance,
                     far=far,
+                    evaluator=evaluator,
                 )
             else:
                 op = make_conv(conv, hidden_channels, hidden_channels, heads, attention_dropout)
@@ -151,6 +156,7 @@ class SliceEncoder(torch.nn.Module):
         """
         if node_type is None:
             node_type = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+        check_nodes("node_type", node_type, x.size(0))
         x = self.dropout(self.lin_in(x) + self.node_type_emb(node_type.long()))
 
         pair = None
@@ -173,8 +179,9 @@ class SliceEncoder(torch.nn.Module):
             edge_index[:, :0], x.new_zeros(0, self.heads), far, x.size(0), batch, node_type
         )
         query, key = self.lin_pair(x).chunk(2, dim=-1)
-        size = (-1, self.heads, self.hidden_channels // self.heads)
-        pair.append(query.view(size), key.view(size))
+        channels = self.hidden_channels // self.heads
+        query, key = (h.view(-1, self.heads, channels).transpose(0, 1) for h in (query, key))
+        pair.append(query * channels**-0.5, key)
         return pair
 
     def __repr__(self) -> str:

@@ -3,11 +3,21 @@ import math
 import pytest
 import torch
 
+import stofm_pyg.nn.gaussian_distance
 from stofm_pyg.nn import GaussianDistance
+from stofm_pyg.nn.encode_distances import MIN_EXPONENT, EncodeDistances
+
+
+@pytest.fixture(params=[None, 1, 2, 7], ids=["whole", "one", "two", "seven"])
+def chunk(request, monkeypatch):
+    """How many distances are encoded at a time."""
+    if request.param is not None:
+        monkeypatch.setattr(stofm_pyg.nn.gaussian_distance, "CHUNK", {"cpu": request.param})
 
 
 def randomized(out_channels=3, num_gaussians=6, max_distance=4.0, seed=0):
     """An encoding with every parameter away from where it starts, standard deviations of both signs."""
+    torch.manual_seed(seed)
     encode = GaussianDistance(out_channels, num_gaussians, max_distance).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -24,7 +34,8 @@ def naive(encode, distance):
     for mean, std in zip(encode.mean.tolist(), encode.std.tolist(), strict=True):
         sigma = abs(std) + 1e-5
         exponent = -((weight * distance + bias - mean) ** 2) / (2 * sigma**2)
-        phi.append(math.exp(exponent) / (math.sqrt(2 * math.pi) * sigma))
+        exponent -= math.log(math.sqrt(2 * math.pi) * sigma)
+        phi.append(math.exp(max(exponent, MIN_EXPONENT)))
     first, second = encode.mlp[0], encode.mlp[2]
     hidden = []
     for row, shift in zip(first.weight.tolist(), first.bias.tolist(), strict=True):
@@ -44,7 +55,33 @@ def test_is_the_formula():
         assert encode(value).view(-1).tolist() == pytest.approx(expected, rel=1e-10)
 
 
-def test_single_precision_follows_double():
+def test_chunks_are_the_formula(chunk):
+    encode = randomized()
+    values = [0.0, 0.3, 1.7, 4.0, 9.0, 100.0, 2.2, 3.1, 0.3]
+    out = encode(torch.tensor(values, dtype=torch.float64))
+    for value, row in zip(values, out.tolist(), strict=True):
+        assert row == pytest.approx(naive(encode, value)[1], rel=1e-10)
+
+
+def test_in_chunks_only_where_there_are_many(monkeypatch):
+    calls = []
+
+    def note(*args):
+        calls.append(args)
+        return torch.zeros(args[0].size(0), 3)
+
+    monkeypatch.setattr(EncodeDistances, "apply", note)
+    monkeypatch.setattr(stofm_pyg.nn.gaussian_distance, "CHUNK", {"cpu": 5, "cuda": 1})
+    encode = randomized()
+    for number, expected in ((1, 0), (5, 0), (6, 1)):
+        encode(torch.ones(number, 1, dtype=torch.float64))
+        assert len(calls) == expected
+    distance, size, *parameters = calls[0]
+    assert distance.shape == (6, 1) and size == 5
+    assert [p is q for p, q in zip(parameters, encode.parameters(), strict=True)] == [True] * 8
+
+
+def test_single_precision_follows_double(chunk):
     encode = randomized(num_gaussians=32)
     distance = torch.linspace(0, 8, 50, dtype=torch.float64).unsqueeze(-1)
     expected = encode(distance)
@@ -67,7 +104,7 @@ def test_a_single_gaussian():
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (4,), (2, 3), (2, 3, 1), (1, 1), (0, 1), (0,), ()])
-def test_shapes(shape):
+def test_shapes(shape, chunk):
     encode = randomized().float()
     distance = torch.rand(shape)
     out = encode(distance)
@@ -82,7 +119,7 @@ def test_a_vector_of_one_distance_is_a_vector():
     assert torch.allclose(encode(torch.tensor([1.5])), encode(torch.tensor([[1.5]])))
 
 
-def test_a_far_distance_and_zero_have_finite_gradients():
+def test_a_far_distance_and_zero_have_finite_gradients(chunk):
     encode = GaussianDistance(2, num_gaussians=16, max_distance=4.0)
     distance = torch.tensor([[0.0], [100.0], [1e4]], requires_grad=True)
     out = encode(distance)
@@ -91,7 +128,7 @@ def test_a_far_distance_and_zero_have_finite_gradients():
     assert all(parameter.grad.isfinite().all() for parameter in encode.parameters())
 
 
-def test_gradients():
+def test_gradients(chunk):
     encode = randomized(out_channels=2, num_gaussians=3)
     distance = torch.tensor([[0.0], [0.4], [2.5]], dtype=torch.float64, requires_grad=True)
     names = [name for name, _ in encode.named_parameters()]

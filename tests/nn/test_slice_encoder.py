@@ -4,9 +4,20 @@ import torch_geometric.nn
 from torch_geometric.nn import GATv2Conv, GCNConv, NNConv
 
 from stofm_pyg.nn import NodeType, PairRepresentation, SE2TransformerConv, SliceEncoder
+from stofm_pyg.nn.evaluators import DENSE_BYTES
 from stofm_pyg.testing import assert_invariant
 from tests.golden_case import CASES, GoldenCase, largest_error, run_encoder
+from tests.nn.attention_case import (
+    FAST,
+    FLEX_WARNING,
+    SPECIAL,
+    assert_near,
+    cut_blocks,
+    use_plain_flex_attention,
+)
 from tests.random_batch import arguments, random_batch
+
+EVALUATORS = SE2TransformerConv.evaluators
 
 WITH_FEATURES = ["GATConv", "GATv2Conv", "GINEConv", "TransformerConv", "GeneralConv", "PNAConv"]
 WITH_FEATURES += ["ResGatedGraphConv", "NNConv", "CGConv", "GPSConv"]
@@ -20,15 +31,39 @@ def make_encoder(conv="SE2TransformerConv", num_layers=2, **kwargs):
     return SliceEncoder(5, 8, num_layers, conv, **options)
 
 
+@pytest.fixture(params=[None, 2], ids=["whole", "many blocks"])
+def blocks(request, monkeypatch):
+    if request.param is not None:
+        cut_blocks(monkeypatch, request.param)
+
+
+def with_evaluator(encoder, evaluator):
+    for block in encoder.blocks:
+        block.conv.evaluator = evaluator
+    return encoder
+
+
+def valid_nodes(data):
+    return data.node_type != NodeType.PADDING
+
+
+def gradients(encoder, loss):
+    return torch.autograd.grad(loss, list(encoder.parameters()))
+
+
 def distance_encoder(encoder):
     return encoder.blocks[0].conv.distance if encoder.is_se2 else encoder.distance
 
 
+@pytest.mark.filterwarnings(FLEX_WARNING)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
-def test_agrees_with_the_official_code(name, dtype):
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+def test_agrees_with_the_official_code(name, dtype, evaluator):
     case = GoldenCase(name)
-    output = run_encoder(case.encoder().to(dtype), case.batch(dtype))
+    encoder = with_evaluator(case.encoder().to(dtype), evaluator)
+    output = run_encoder(encoder, case.batch(dtype))
+    assert output.pair.evaluator == ("dense" if evaluator == "auto" else evaluator)
     assert len(output.hidden_states) == case.num_layers + 1
     for layer, hidden in enumerate(output.hidden_states):
         assert largest_error(hidden, case.nodes(f"out.hidden.{layer}")) <= 1e-5
@@ -36,6 +71,39 @@ def test_agrees_with_the_official_code(name, dtype):
     expected = case.pairs("out.pair_rep")
     assert largest_error(output.pair.dense()[case.valid_pairs], expected) <= 1e-5
     assert largest_error(output.pair.pairs(output.pair.all_pairs()), expected) <= 1e-5
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("evaluator", ["dense", "blocked", "fused"])
+def test_agrees_with_the_official_code_in_many_blocks(monkeypatch, name, evaluator):
+    cut_blocks(monkeypatch, 5)
+    use_plain_flex_attention(monkeypatch)
+    case = GoldenCase(name)
+    output = run_encoder(with_evaluator(case.encoder(), evaluator), case.batch())
+    assert len(output.pair.logits.blocks) > 2 * len(output.pair.sizes)
+    assert largest_error(output.x, case.nodes("out.last_hidden_state")) <= 1e-5
+    assert largest_error(output.pair.dense()[case.valid_pairs], case.pairs("out.pair_rep")) <= 1e-5
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-11)], ids=["32", "64"]
+)
+def test_gradients_agree_on_the_official_case(monkeypatch, blocks, name, dtype, tolerance):
+    use_plain_flex_attention(monkeypatch)
+    case, results = GoldenCase(name), []
+    batch = case.batch(dtype)
+    weight = torch.sin(torch.arange(case.nodes("out.last_hidden_state").numel())).to(dtype)
+    for evaluator in ("edgewise", *FAST):
+        encoder = with_evaluator(case.encoder().to(dtype), evaluator)
+        output = run_encoder(encoder, batch)
+        loss = (output.x.flatten() * weight).sum()
+        loss = loss + output.pair.pairs(batch.pair_index).square().mean()
+        results.append(gradients(encoder, loss))
+    for others in results[1:]:
+        for actual, expected in zip(others, results[0], strict=True):
+            # The gradient of the one shift of all distances is a sum of large terms that cancel out.
+            assert (actual - expected).abs().max() <= tolerance * expected.abs().max().clamp(min=0.1)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -151,20 +219,71 @@ def test_other_subpatches_do_not_matter(conv):
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])
-def test_evaluators_agree(pre_norm):
-    data = random_batch(dtype=torch.float64)
-    encoder = make_encoder(num_layers=3, pre_norm=pre_norm).double()
-    results = []
-    for evaluator in SE2TransformerConv.evaluators:
-        for block in encoder.blocks:
-            block.conv.evaluator = evaluator
-        output = encoder(*arguments(data))
-        loss = output.x.sin().sum() + output.pair.pairs(data.edge_index).square().mean()
-        results.append((output.x, torch.autograd.grad(loss, encoder.parameters())))
-    (dense, dense_grads), (edgewise, edgewise_grads) = results
-    assert torch.allclose(dense, edgewise, atol=1e-10)
-    for actual, expected in zip(dense_grads, edgewise_grads, strict=True):
-        assert torch.allclose(actual, expected, atol=1e-9)
+@pytest.mark.parametrize(
+    ("num_layers", "heads", "special"), [(1, 1, ()), (2, 2, (1, 2, 2)), (3, 4, SPECIAL)]
+)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["32", "64"]
+)
+def test_evaluators_agree(
+    monkeypatch, blocks, pre_norm, num_layers, heads, special, dtype, tolerance
+):
+    use_plain_flex_attention(monkeypatch)
+    data = random_batch(sizes=(9, 6, 2), special=special, dtype=dtype)
+    # A subpatch of which nothing is left.
+    data.batch = data.batch + (data.batch == 2)
+    encoder = make_encoder(num_layers=num_layers, heads=heads, pre_norm=pre_norm).to(dtype)
+    valid, results = valid_nodes(data), []
+    for evaluator in ("edgewise", "auto", *FAST):
+        output = with_evaluator(encoder, evaluator)(*arguments(data))
+        x, scored = output.x[valid], output.pair.pairs(data.edge_index)
+        loss = x.sin().sum() + scored.square().mean()
+        results.append((x.detach(), scored.detach(), *gradients(encoder, loss)))
+    for others in results[1:]:
+        for actual, expected in zip(others, results[0], strict=True):
+            # Softmax does not feel a shift of all keys, so the gradient of their bias is nearly zero.
+            assert (actual - expected).abs().max() <= tolerance * expected.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("evaluator", EVALUATORS)
+def test_finite_differences(monkeypatch, evaluator):
+    cut_blocks(monkeypatch)
+    use_plain_flex_attention(monkeypatch)
+    data = random_batch(sizes=(3, 2), channels=2, special=(1,), dtype=torch.float64)
+    torch.manual_seed(0)
+    encoder = SliceEncoder(
+        2, 4, 2, heads=2, num_gaussians=3, max_distance=3.0, dropout=0.1, attention_dropout=0.2,
+        evaluator=evaluator,
+    ).double()  # fmt: skip
+    names = [name for name, _ in encoder.named_parameters()]
+
+    def function(*values):
+        torch.manual_seed(1)
+        parameters = dict(zip(names, values, strict=True))
+        output = torch.func.functional_call(encoder, parameters, arguments(data))
+        return output.x, output.pair.pairs(data.edge_index)
+
+    assert torch.autograd.gradcheck(function, tuple(encoder.parameters()), fast_mode=True)
+
+
+def test_the_evaluator_is_that_of_every_layer():
+    for evaluator in EVALUATORS:
+        encoder = make_encoder(num_layers=3, evaluator=evaluator)
+        assert [block.conv.evaluator for block in encoder.blocks] == [evaluator] * 3
+    assert make_encoder().blocks[0].conv.evaluator == "auto"
+    assert make_encoder(GCNConv, evaluator="blocked").blocks[0].conv.conv is not None
+    with pytest.raises(ValueError, match="Unknown evaluator 'fast'; known: auto, dense, blocked"):
+        make_encoder(evaluator="fast")
+
+
+def test_auto_goes_on_with_what_it_chose(monkeypatch):
+    data = random_batch()
+    encoder = make_encoder(num_layers=3)
+    dense = encoder(*arguments(data))
+    monkeypatch.setitem(DENSE_BYTES, "cpu", 0)
+    blocked = encoder(*arguments(data))
+    assert (dense.pair.evaluator, blocked.pair.evaluator) == ("dense", "blocked")
+    assert_near(blocked.x.detach(), dense.x.detach(), 1e-5)
 
 
 def test_only_the_first_layer_encodes_distances():
@@ -244,6 +363,144 @@ def test_dropout_only_in_training():
         encoder = make_encoder(**options)
         assert torch.equal(encoder.eval()(*arguments(data)).x, plain)
         assert not torch.allclose(encoder.train()(*arguments(data)).x, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("evaluator", [*EVALUATORS, None])
+def test_autocast(monkeypatch, blocks, evaluator):
+    use_plain_flex_attention(monkeypatch)
+    data = random_batch()
+    encoder = make_encoder(evaluator=evaluator) if evaluator else make_encoder(GCNConv)
+    results = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output = encoder(*arguments(data))
+            scored = output.pair.pairs(data.edge_index)
+            loss = (output.x * torch.linspace(-1, 1, 8)).sum() + scored.square().mean()
+        results.append((*output.hidden_states, scored, *torch.autograd.grad(
+            loss, encoder.parameters(), allow_unused=True
+        )))  # fmt: skip
+    for actual, expected in zip(results[1], results[0], strict=True):
+        if expected is not None:
+            assert actual.dtype == torch.float32
+            assert (actual - expected).abs().max() <= 0.05 * expected.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("conv", ["SE2TransformerConv", "GCNConv"])
+@pytest.mark.parametrize("evaluator", ["dense", "blocked"])
+def test_backward_under_autocast(blocks, conv, evaluator):
+    data = random_batch()
+    encoder = make_encoder(conv, evaluator=evaluator)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = encoder(*arguments(data))
+        loss = output.x.sin().sum() + output.pair.pairs(data.edge_index).square().mean()
+        inside = torch.autograd.grad(loss, encoder.parameters(), retain_graph=True)
+    for actual, expected in zip(inside, gradients(encoder, loss), strict=True):
+        assert (actual - expected).abs().max() <= 0.01 * expected.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("name", ["batch", "node_type"])
+@pytest.mark.parametrize("shape", [(20,), (22,), (21, 1), (0,), (1,)])
+@pytest.mark.parametrize("conv", ["SE2TransformerConv", "GCNConv"])
+def test_a_mask_of_another_shape(name, shape, conv):
+    data = random_batch()
+    data[name] = torch.zeros(shape, dtype=torch.long)
+    with pytest.raises(ValueError) as error:
+        make_encoder(conv)(*arguments(data))
+    assert str(error.value) == (
+        f"'{name}' must hold one value for each of the 21 nodes (got shape {shape})"
+    )
+
+
+def test_half_precision_on_a_cpu():
+    data = random_batch()
+    with pytest.raises(ValueError, match="torch.float16 on a CPU"):
+        make_encoder().half()(data.x.half(), data.edge_index, data.edge_attr.half())
+
+
+@pytest.mark.parametrize("distance", [-1.0, float("nan"), float("inf")])
+def test_a_distance_that_is_none(distance):
+    data = random_batch()
+    data.edge_attr[5] = distance
+    with pytest.raises(ValueError, match=f"finite and not negative .got {distance} along the edge"):
+        make_encoder()(*arguments(data))
+
+
+@pytest.fixture
+def compiler():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def compiled(encoder):
+    return torch.compile(encoder, backend="aot_eager", fullgraph=True)
+
+
+def test_compiled(compiler):
+    encoder, data = make_encoder(), random_batch(sizes=(9, 6, 2), special=SPECIAL)
+    valid, results = valid_nodes(data), []
+    for function in (compiled(encoder), encoder):
+        output = function(*arguments(data))
+        x, scored = output.x[valid], output.pair.pairs(data.edge_index)
+        loss = x.sin().sum() + scored.square().mean()
+        hidden = [h[valid].detach() for h in output.hidden_states]
+        results.append((*hidden, scored.detach(), *gradients(encoder, loss)))
+    for actual, expected in zip(*results, strict=True):
+        assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+
+
+def test_compiled_for_batches_of_any_size_and_autocast(compiler):
+    encoder = make_encoder()
+    function = compiled(encoder)
+    with torch.no_grad():
+        for sizes, enabled in (((9, 6), False), ((5, 8, 4), False), ((3,), False), ((9, 6), True)):
+            data = random_batch(sizes=sizes)
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                actual, expected = function(*arguments(data)), encoder(*arguments(data))
+            assert actual.x.dtype == torch.float32
+            assert_near(actual.x, expected.x, 2e-2 if enabled else 1e-5)
+            scored = [output.pair.pairs(data.edge_index) for output in (actual, expected)]
+            assert scored[0].dtype == torch.float32
+            assert_near(*scored, 2e-2 if enabled else 1e-5)
+
+
+def test_compiled_with_dropout(compiler):
+    data = random_batch(dtype=torch.float64)
+    encoder = make_encoder(num_layers=1, attention_dropout=0.5).double()
+    function = compiled(encoder)
+    torch.manual_seed(0)
+    outs = [function(*arguments(data)).x for _ in range(3)]
+    assert not torch.allclose(outs[0], outs[1])
+    plain = make_encoder(num_layers=1).double()(*arguments(data)).x
+    assert (outs[0] - plain).abs().max() > 0.01 and (outs[1] - outs[2]).abs().max() > 0.01
+
+    # The backward pass drops what the forward pass dropped.
+    parameter = encoder.blocks[0].conv.lin_qkv.weight
+    direction = torch.sin(torch.arange(parameter.numel())).view_as(parameter).double()
+    losses = []
+    for step in (0.0, 1e-6, -1e-6):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            parameter += step * direction
+        losses.append(function(*arguments(data)).x.sin().sum())
+        with torch.no_grad():
+            parameter -= step * direction
+    torch.manual_seed(0)
+    (grad,) = torch.autograd.grad(function(*arguments(data)).x.sin().sum(), parameter)
+    expected = (losses[1] - losses[2]) / 2e-6
+    assert float((grad * direction).sum()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_no_graph_breaks(compiler):
+    explained = torch._dynamo.explain(make_encoder(num_layers=2))(*arguments(random_batch()))
+    assert explained.graph_break_count == 0 and explained.graph_count == 1
+
+
+def test_compiled_errors(compiler):
+    data = random_batch()
+    x, edge_index, edge_attr, batch, node_type = arguments(data)
+    with torch.no_grad(), pytest.raises(ValueError, match="must be undirected"):
+        compiled(make_encoder(num_layers=1))(x, edge_index[:, 1:], edge_attr[1:], batch, node_type)
 
 
 def test_sizes():

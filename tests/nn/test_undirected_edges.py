@@ -10,40 +10,66 @@ EDGES = torch.tensor([[0, 1, 1, 2, 0, 3], [1, 0, 2, 1, 3, 0]])
 DISTANCE = torch.tensor([1.0, 1.0, 2.0, 2.0, 3.0, 3.0])
 
 
+BATCH = torch.zeros(4, dtype=torch.long)
+
+
+def take(edge_index, distance, batch=None):
+    """The edges that are taken, and their distances."""
+    if batch is None:
+        batch = torch.zeros(int(edge_index.max()) + 1 if edge_index.numel() else 0, dtype=torch.long)
+    numbers = undirected_edges(edge_index, distance, batch)
+    assert numbers.shape == (edge_index.size(1) // 2,) and numbers.dtype == torch.long
+    return edge_index[:, numbers], distance[numbers]
+
+
 def as_dict(edge_index, distance):
     return dict(zip(map(tuple, edge_index.t().tolist()), distance.tolist(), strict=True))
 
 
 def test_each_edge_once_with_the_smaller_node_first():
-    edge_index, distance = undirected_edges(EDGES, DISTANCE)
+    assert undirected_edges(EDGES, DISTANCE, BATCH).tolist() == [0, 2, 4]
+    edge_index, distance = take(EDGES, DISTANCE)
     assert edge_index.tolist() == [[0, 1, 0], [1, 2, 3]]
     assert distance.tolist() == [1.0, 2.0, 3.0]
 
 
 @given(st.permutations(range(6)))
 def test_order_of_the_edges_does_not_matter(order):
-    edge_index, distance = undirected_edges(EDGES[:, order], DISTANCE[order])
+    edge_index, distance = take(EDGES[:, order], DISTANCE[order])
     assert as_dict(edge_index, distance) == {(0, 1): 1.0, (1, 2): 2.0, (0, 3): 3.0}
 
 
-def test_self_loops_are_left_out():
-    edge_index = torch.cat([EDGES, torch.tensor([[2], [2]])], dim=1)
-    distance = torch.cat([DISTANCE, torch.tensor([0.0])])
-    assert undirected_edges(edge_index, distance)[0].tolist() == [[0, 1, 0], [1, 2, 3]]
+@pytest.mark.parametrize(
+    ("loops", "kept"), [([2], []), ([2, 0], [2]), ([1, 2, 0], [1]), ([3, 3, 1, 0], [3, 3])]
+)
+def test_half_of_the_self_loops_are_at_the_end(loops, kept):
+    # Among the other edges, not behind them.
+    loop_edges = torch.tensor([loops, loops])
+    edge_index = torch.cat([EDGES[:, :3], loop_edges, EDGES[:, 3:]], dim=1)
+    distance = torch.cat([DISTANCE[:3], torch.full((len(loops),), 5.0), DISTANCE[3:]])
+    edge_index, distance = take(edge_index, distance)
+    assert edge_index.tolist() == [[0, 1, 0, *kept], [1, 2, 3, *kept]]
+    assert distance.tolist() == [1.0, 2.0, 3.0, *(5.0 for _ in kept)]
+
+
+def test_self_loops_alone():
+    edge_index = torch.tensor([[1, 0, 1], [1, 0, 1]])
+    assert take(edge_index, torch.zeros(3))[0].tolist() == [[1], [1]]
 
 
 def test_no_edges():
-    edge_index, distance = undirected_edges(EDGES[:, :0], DISTANCE[:0])
-    assert edge_index.shape == (2, 0) and distance.shape == (0,)
+    assert undirected_edges(EDGES[:, :0], DISTANCE[:0], BATCH).shape == (0,)
+    assert undirected_edges(EDGES[:, :0], DISTANCE[:0], BATCH[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_keeps_type_and_gradient(dtype):
-    distance = DISTANCE.clone().to(dtype).requires_grad_()
-    out = undirected_edges(EDGES, distance)[1]
-    out.sum().backward()
-    assert out.dtype == dtype
-    assert distance.grad.tolist() == [1, 0, 1, 0, 1, 0]
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_takes_distances_of_any_type(dtype):
+    assert undirected_edges(EDGES, DISTANCE.to(dtype), BATCH).tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("batch", [[0, 0, 0, 0], [7, 7, 7, 7], [0, 0, 0, 0, 1, 3]])
+def test_subpatches(batch):
+    assert undirected_edges(EDGES, DISTANCE, torch.tensor(batch)).tolist() == [0, 2, 4]
 
 
 @pytest.mark.parametrize("edge", range(6))
@@ -51,7 +77,7 @@ def test_a_missing_reverse(edge):
     keep = torch.arange(6) != edge
     up, down = (3, 2) if edge % 2 else (2, 3)
     with pytest.raises(ValueError) as error:
-        undirected_edges(EDGES[:, keep], DISTANCE[keep])
+        undirected_edges(EDGES[:, keep], DISTANCE[keep], BATCH)
     assert str(error.value) == (
         f"The graph must be undirected, every edge with a reverse of the same distance (got {up} "
         f"edges to a later node and {down} to an earlier one); apply "
@@ -61,34 +87,34 @@ def test_a_missing_reverse(edge):
 
 def test_as_many_edges_each_way_but_others():
     with pytest.raises(ValueError, match="must be undirected"):
-        undirected_edges(torch.tensor([[0, 2], [1, 0]]), torch.ones(2))
+        undirected_edges(torch.tensor([[0, 2], [1, 0]]), torch.ones(2), BATCH)
 
 
 @pytest.mark.parametrize("edge", range(6))
-@pytest.mark.parametrize("change", [1e-3, 0.5, -1.0])
+@pytest.mark.parametrize("change", [1e-3, 0.5, -1.0, 1e6])
 def test_a_reverse_of_another_distance(edge, change):
     distance = DISTANCE.clone()
     distance[edge] += change
     with pytest.raises(ValueError, match="reverse of the same distance"):
-        undirected_edges(EDGES, distance)
+        undirected_edges(EDGES, distance, BATCH)
 
 
 def test_distances_that_changed_places():
     distance = DISTANCE[[0, 3, 2, 1, 4, 5]]
     with pytest.raises(ValueError, match="reverse of the same distance"):
-        undirected_edges(EDGES, distance)
+        undirected_edges(EDGES, distance, BATCH)
 
 
 def test_zero_is_zero():
     edge_index = torch.tensor([[0, 1], [1, 0]])
-    assert undirected_edges(edge_index, torch.tensor([0.0, -0.0]))[1].tolist() == [0.0]
+    assert take(edge_index, torch.tensor([0.0, -0.0]))[1].tolist() == [0.0]
 
 
 def test_distances_may_differ_by_rounding():
     # torch.cdist, for one, is symmetric up to rounding only; so are the official distances.
     distance = DISTANCE.clone()
     distance[1::2] = torch.nextafter(distance[1::2], torch.tensor(10.0))
-    assert undirected_edges(EDGES, distance)[1].tolist() == [1.0, 2.0, 3.0]
+    assert take(EDGES, distance)[1].tolist() == [1.0, 2.0, 3.0]
 
 
 @given(st.integers(0, 10_000), st.integers(2, 30), st.integers(1, 60))
@@ -104,10 +130,76 @@ def test_any_undirected_graph_is_taken_and_any_broken_one_refused(seed, num_node
     edge_index, both = edge_index[:, order], both[order]
 
     expected = as_dict(torch.stack([low, high]), distance)
-    assert as_dict(*undirected_edges(edge_index, both)) == expected
+    batch = torch.zeros(num_nodes, dtype=torch.long)
+    assert as_dict(*take(edge_index, both, batch)) == expected
 
     with pytest.raises(ValueError, match="must be undirected"):
-        undirected_edges(edge_index[:, 1:], both[1:])
+        undirected_edges(edge_index[:, 1:], both[1:], batch)
     both[0] += 0.01
     with pytest.raises(ValueError, match="same distance"):
-        undirected_edges(edge_index, both)
+        undirected_edges(edge_index, both, batch)
+
+
+@pytest.mark.parametrize("distance", [-1e-6, -2.0, float("nan"), float("inf"), -float("inf")])
+def test_a_distance_that_is_none(distance):
+    distances = DISTANCE.clone()
+    distances[2:4] = distance
+    with pytest.raises(ValueError) as error:
+        undirected_edges(EDGES, distances, BATCH)
+    shown = float(torch.tensor(distance))
+    assert str(error.value) == (
+        f"Distances must be finite and not negative (got {shown} along the edge [1, 2]; 2 of 6 are like "
+        f"this); check 'pos' for missing values and build the graph again with 'SpatialRadiusGraph'"
+    )
+
+
+def test_a_distance_that_is_none_on_a_self_loop():
+    edge_index = torch.cat([EDGES, torch.tensor([[2], [2]])], dim=1)
+    distance = torch.cat([DISTANCE, torch.tensor([float("nan")])])
+    with pytest.raises(ValueError, match=r"got nan along the edge \[2, 2\]; 1 of 7"):
+        undirected_edges(edge_index, distance, BATCH)
+
+
+@pytest.mark.parametrize("batch", [[0, 0, 0, 1], [0, 1, 1, 1], [0, 1, 2, 3]])
+def test_an_edge_across_subpatches(batch):
+    across = [(0, 3)] if batch == [0, 0, 0, 1] else [(0, 1), (0, 3)]
+    across += [(1, 2)] if batch == [0, 1, 2, 3] else []
+    with pytest.raises(ValueError) as error:
+        undirected_edges(EDGES, DISTANCE, torch.tensor(batch))
+    first = next(edge for edge in EDGES.t().tolist() if tuple(sorted(edge)) in across)
+    assert str(error.value) == (
+        f"The edge {first} joins nodes of two different subpatches ({2 * len(across)} edges do); remove "
+        f"such edges first"
+    )
+
+
+@pytest.mark.parametrize("batch", [[0, 0, 1, 0], [1, 1, 0, 0], [3, 2, 1, 0]])
+def test_subpatches_out_of_order(batch):
+    for edges in (EDGES, EDGES[:, :0]):
+        with pytest.raises(ValueError, match="'batch' must be sorted.*sort the nodes by it first"):
+            undirected_edges(edges, DISTANCE[: edges.size(1)], torch.tensor(batch))
+
+
+@pytest.mark.parametrize(
+    ("node", "message"), [(4, "from 0 to 4"), (-1, "from -1 to 3"), (10**9, "from 0 to 1000000000")]
+)
+@pytest.mark.parametrize("batch", [[0, 0, 0, 0], [0, 0, 0, 1]])
+def test_a_node_that_does_not_exist(node, message, batch):
+    edge_index = torch.cat([EDGES, torch.tensor([[0, node], [node, 0]])], dim=1)
+    distance = torch.cat([DISTANCE, torch.ones(2)])
+    with pytest.raises(ValueError, match=f"names nodes {message}, but there are 4; take edges and"):
+        undirected_edges(edge_index, distance, torch.tensor(batch))
+
+
+@pytest.mark.parametrize("num_loops", [0, 1, 2])
+def test_is_an_operator(num_loops):
+    loops = torch.arange(num_loops).expand(2, -1)
+    arguments = torch.cat([EDGES, loops], dim=1), torch.cat([DISTANCE, torch.zeros(num_loops)]), BATCH
+    torch.library.opcheck(undirected_edges, arguments)
+    with torch._subclasses.FakeTensorMode() as mode:
+        out = undirected_edges(*(mode.from_tensor(argument) for argument in arguments))
+    assert out.shape == (3 + num_loops // 2,) and out.dtype == torch.long
+
+
+def test_has_no_gradient():
+    assert not undirected_edges(EDGES, DISTANCE.clone().requires_grad_(), BATCH).requires_grad
