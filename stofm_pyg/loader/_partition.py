@@ -31,7 +31,11 @@ def metis_partition(edge_index: Tensor, pos: Tensor, num_parts: int, seed: int) 
 
 def grid_partition(pos: Tensor, cells_per_part: int) -> Tensor:
     r"""The part of each node :math:`(N)` on the official axis-aligned grid: squares whose number is
-    one more than that of full parts; a square with twice the cells or more is cut in file order."""
+    one more than that of full parts; a square with twice the cells or more is cut in file order.
+
+    Where rounding puts cells beyond the last border, the official code loses them. Here they form
+    squares of their own, so that the others stay as they are.
+    """
     num_nodes = pos.size(0)
     part = torch.zeros(num_nodes, dtype=torch.long)
     if num_nodes <= cells_per_part:
@@ -42,7 +46,7 @@ def grid_partition(pos: Tensor, cells_per_part: int) -> Tensor:
     side = float((extent.prod() / (num_nodes // cells_per_part + 1)).sqrt())
     if side == 0:  # All cells on one line: squares of no area, so cut the line instead.
         side = float(extent.max()) / (num_nodes // cells_per_part + 1) or 1.0
-    counts = (extent / side).floor().long() + 1
+    counts = (extent / side).floor().long() + 2
     column = []
     for axis in range(2):
         border = low[axis] + side * torch.arange(1, counts[axis], dtype=pos.dtype)

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -25,6 +27,10 @@ class SpatialClusterData(ClusterData):
             change when the slice is turned, or :obj:`"grid"`, the paper's axis-aligned squares.
             (default: :obj:`"metis"`)
         seed (int, optional): The seed of METIS. (default: :obj:`0`)
+        transform (Callable, optional): Ties the nodes of each subpatch. Without, that is
+            :class:`~stofm_pyg.transforms.ConnectVirtualCells`; for official weights it is
+            :class:`~stofm_pyg.transforms.OfficialGraph`, together with :obj:`method="grid"`.
+            (default: :obj:`None`)
         **kwargs (optional): Additional arguments of :class:`torch_geometric.loader.ClusterData`.
     """
 
@@ -37,6 +43,7 @@ class SpatialClusterData(ClusterData):
         num_parts: int | None = None,
         method: str = "metis",
         seed: int = 0,
+        transform: Callable[[Data], Data] | None = None,
         **kwargs,
     ):
         if method not in self.methods:
@@ -56,6 +63,7 @@ class SpatialClusterData(ClusterData):
 
         self.method = method
         self.seed = seed
+        self.transform = ConnectVirtualCells() if transform is None else transform
         self.cells_per_part = cells_per_part
         self._pos = cells.pos
         wanted = num_parts or max(1, round(cells.num_nodes / cells_per_part))
@@ -88,7 +96,7 @@ class SpatialClusterData(ClusterData):
             for key in self.data.node_attrs():
                 if isinstance(self.data[key], Tensor):
                     part[key] = torch.cat([part[key], self.extra[key]], dim=0)
-        return ConnectVirtualCells()(part)
+        return self.transform(part)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.num_parts}, method='{self.method}')"

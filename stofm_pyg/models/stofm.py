@@ -10,9 +10,12 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from stofm_pyg._files import write_atomically
-from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
+from stofm_pyg.loader import SubpatchLoader
+from stofm_pyg.models.activation import make_activation
+from stofm_pyg.models.load_official import load_official
+from stofm_pyg.models.official_config import read_official_config
+from stofm_pyg.models.subpatches import subpatches
 from stofm_pyg.nn import NodeType, SliceEncoder, SliceEncoderOutput
-from stofm_pyg.transforms._positions import node_types
 
 # As many passes over a subpatch, so that as many cells are masked at a time as in training.
 NUM_MASKS = 10
@@ -28,7 +31,11 @@ class SToFM(torch.nn.Module):
         hidden_channels (int, optional): Size of an embedding. (default: :obj:`256`)
         num_layers (int, optional): Number of layers. (default: :obj:`4`)
         conv (str, optional): The graph operator, by name. (default: :obj:`"SE2TransformerConv"`)
-        **kwargs (optional): Additional arguments of :class:`stofm_pyg.nn.SliceEncoder`.
+        graph (str, optional): How :meth:`embed` ties the nodes of a subpatch: :obj:`"radius"`, by the
+            slice's own edges, or :obj:`"official"`, as the official code does, which official weights
+            need (see :class:`~stofm_pyg.transforms.OfficialGraph`). (default: :obj:`"radius"`)
+        **kwargs (optional): Additional arguments of :class:`stofm_pyg.nn.SliceEncoder`; :obj:`act` may
+            also be a name of :obj:`transformers.activations`.
 
     Examples:
         >>> model = SToFM(in_channels=50, hidden_channels=64, num_layers=2)
@@ -36,12 +43,15 @@ class SToFM(torch.nn.Module):
         >>> z = model.embed(slices[0])  # [num_cells, 64], cells in order
     """
 
+    graphs = ("radius", "official")
+
     def __init__(
         self,
         in_channels: int,
         hidden_channels: int = 256,
         num_layers: int = 4,
         conv: str = "SE2TransformerConv",
+        graph: str = "radius",
         **kwargs,
     ):
         super().__init__()
@@ -50,13 +60,19 @@ class SToFM(torch.nn.Module):
                 f"'conv' must be a name, so that the model can be saved (got {conv!r}); "
                 f"'stofm_pyg.nn.SliceEncoder' takes classes and factories too"
             )
+        if graph not in self.graphs:
+            raise ValueError(f"Unknown graph '{graph}'; known: {', '.join(self.graphs)}")
+        self.graph = graph
         self.config = {
             "in_channels": in_channels,
             "hidden_channels": hidden_channels,
             "num_layers": num_layers,
             "conv": conv,
+            "graph": graph,
             **kwargs,
         }
+        if isinstance(kwargs.get("act"), str):
+            kwargs["act"] = make_activation(kwargs["act"])
         self.mask_token = Parameter(torch.empty(in_channels))
         self.encoder = SliceEncoder(in_channels, hidden_channels, num_layers, conv, **kwargs)
         self.reset_parameters()
@@ -95,14 +111,16 @@ class SToFM(torch.nn.Module):
         batch_size: int = 1,
         layers: str = "last",
         readout: str = "cell",
-        method: str = "metis",
+        method: str | None = None,
         seed: int = 0,
         progress: bool = False,
     ) -> Tensor | list[Tensor]:
         r"""Embeds whole slices, subpatch by subpatch.
 
         Args:
-            slices (Data or sequence of Data): The slices, with graph and virtual cells.
+            slices (Data or sequence of Data): The slices, with graph and virtual cells. With
+                :obj:`graph="official"`, in the official unit; their edges do not matter, and CLS is
+                added.
             cells_per_part (int, optional): Cells in a subpatch. (default: :obj:`1000`)
             batch_size (int, optional): Subpatches in a batch. (default: :obj:`1`)
             layers (str, optional): :obj:`"last"`, or :obj:`"all"`: the output of every layer, side by
@@ -111,8 +129,8 @@ class SToFM(torch.nn.Module):
                 surroundings alone: each cell is embedded while it is masked as in masked cell
                 modelling, a tenth of the cells at a time. Cell types want the first, tissue domains
                 the second, at ten times the cost. (default: :obj:`"cell"`)
-            method (str, optional): How to partition; see :class:`SpatialClusterData`.
-                (default: :obj:`"metis"`)
+            method (str, optional): How to partition; see :class:`SpatialClusterData`. Without,
+                :obj:`"metis"`, or :obj:`"grid"` with :obj:`graph="official"`. (default: :obj:`None`)
             seed (int, optional): The seed of the partition and of the masks. (default: :obj:`0`)
             progress (bool, optional): Show a progress bar. (default: :obj:`False`)
 
@@ -131,7 +149,7 @@ class SToFM(torch.nn.Module):
         try:
             for data in tqdm([slices] if single else slices, "Embedding", disable=not progress):
                 generator = torch.Generator().manual_seed(seed)
-                parts, num_cells = _partition(data, cells_per_part, method, seed)
+                parts, num_cells = subpatches(data, self.graph, cells_per_part, method, seed)
                 size = self.encoder.hidden_channels
                 size *= self.encoder.num_layers if layers == "all" else 1
                 z = torch.empty(num_cells, size)
@@ -179,21 +197,37 @@ class SToFM(torch.nn.Module):
         model.load_state_dict(load_file(directory / "model.safetensors"))
         return model
 
+    @classmethod
+    def from_official(cls, config: str | Path, weights: str | Path) -> "SToFM":
+        r"""Builds a model with the weights that the authors of the paper published, which gives their
+        embeddings.
+
+        The official input is rebuilt: from :obj:`from_anndata(adata, features="X_cell",
+        unit="official", radius=None)`, with the embeddings of the official cell encoder in
+        :obj:`adata.obsm["X_cell"]`, :meth:`embed` makes the official squares, CLS and edges itself. What
+        differs is what is random there too: the Leiden clusters behind the virtual cells, which
+        :obj:`max_clusters=200` lets be as many as the official code mostly has.
+
+        The vector that stands for a masked cell is the official one, too.
+
+        Args:
+            config (str or Path): The official :obj:`config.json`, or the directory that holds it.
+            weights (str or Path): The official :obj:`se2transformer.pth`, or the checkpoint of an
+                official :obj:`SToFMForMaskedLM`, whose heads :meth:`official_heads` reads.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If a weight is missing, left over or of another shape than the config says; the
+                message names them.
+
+        Examples:
+            >>> model = SToFM.from_official("ckpt/config.json", "ckpt/se2transformer.pth")
+            >>> data = from_anndata("slice.h5ad", features="X_cell", unit="official", radius=None)
+            >>> z = model.embed(data)  # [num_cells, 256]
+        """
+        model = cls(**read_official_config(config), graph="official")
+        load_official(model, weights)
+        return model.eval()
+
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.encoder})"
-
-
-def _partition(
-    data: Data, cells_per_part: int, method: str, seed: int
-) -> tuple[SpatialClusterData, int]:
-    # 'row' leads back to the order of the slice, which 'cell_id' (a row of the AnnData) need not.
-    node_type = node_types(data)
-    is_cell = node_type == NodeType.CELL
-    row = torch.full((data.num_nodes,), -1)
-    row[is_cell] = torch.arange(int(is_cell.sum()))
-    data = Data(
-        x=data.x, pos=data.pos, edge_index=data.edge_index, edge_attr=data.edge_attr,
-        node_type=node_type, row=row,
-    )  # fmt: skip
-    parts = SpatialClusterData(data, cells_per_part, method=method, seed=seed)
-    return parts, int(is_cell.sum())

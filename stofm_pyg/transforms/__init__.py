@@ -6,6 +6,7 @@ from stofm_pyg.transforms.connect_virtual_cells import ConnectVirtualCells
 from stofm_pyg.transforms.jitter_features import JitterFeatures
 from stofm_pyg.transforms.mask_cells import MaskCells
 from stofm_pyg.transforms.normalize_position import NormalizePosition
+from stofm_pyg.transforms.official_graph import OfficialGraph
 from stofm_pyg.transforms.perturb_positions import PerturbPositions
 from stofm_pyg.transforms.spatial_radius_graph import SpatialRadiusGraph
 
@@ -16,6 +17,7 @@ __all__ = [
     "JitterFeatures",
     "MaskCells",
     "NormalizePosition",
+    "OfficialGraph",
     "PerturbPositions",
     "SpatialRadiusGraph",
 ]

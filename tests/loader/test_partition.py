@@ -102,6 +102,27 @@ def test_grid_of_a_lattice_loses_no_cell(rows, columns, cells_per_part, spacing)
         assert len(sizes) == 1
 
 
+@settings(max_examples=60)
+@given(st.integers(2, 20), st.integers(2, 20), st.integers(1, 60), st.sampled_from([1.0, 0.1, 0.3]))
+def test_grid_of_a_lattice_has_all_official_squares(rows, columns, cells_per_part, spacing):
+    pos = lattice(rows, columns) * spacing
+    patches = patches_of(grid_partition(pos, cells_per_part))
+    assert all(patch in patches for patch in official_grid(pos, cells_per_part))
+
+
+@pytest.mark.parametrize("rows, columns, num, spacing", [(2, 4, 3, 0.3), (2, 13, 1, 0.1)])
+def test_grid_keeps_apart_what_the_official_code_loses(rows, columns, num, spacing):
+    pos = lattice(rows, columns) * spacing
+    official = official_grid(pos, num)
+    kept = {cell for patch in official for cell in patch}
+    lost = set(range(len(pos))) - kept
+    assert len(lost) == 2
+    patches = patches_of(grid_partition(pos, num))
+    assert all(patch in patches for patch in official)
+    others = [patch for patch in patches if patch not in official]
+    assert {cell for patch in others for cell in patch} == lost
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_grid_of_cells_on_one_line(axis):
     pos = torch.zeros(100, 2)

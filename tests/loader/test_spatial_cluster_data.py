@@ -321,3 +321,21 @@ def test_repr(make_slice):
     assert str(SpatialClusterData(data, num_parts=4)) == "SpatialClusterData(4, method='metis')"
     parts = SpatialClusterData(data, 30, method="grid")
     assert str(parts) == f"SpatialClusterData({len(parts)}, method='grid')"
+
+
+def test_another_way_to_tie_the_nodes_of_a_subpatch(make_slice):
+    data = make_slice(300, max_clusters=3, cls=True)
+    seen = []
+
+    def build(part):
+        seen.append(part.num_nodes)
+        part.edge_attr = torch.full((part.num_edges, 1), 7.0)
+        return part
+
+    plain = SpatialClusterData(data, 70)
+    parts = SpatialClusterData(data, 70, transform=build)
+    assert len(parts) == len(plain) and seen == []
+    for i, part in enumerate(parts):
+        assert torch.equal(part.cell_id, plain[i].cell_id)
+        assert part.num_edges < plain[i].num_edges and (part.edge_attr == 7).all()
+    assert seen == parts.sizes.tolist()

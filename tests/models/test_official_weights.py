@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stofm_pyg.models import from_official_state
+from stofm_pyg.models import from_official_state, to_official_state
 from stofm_pyg.nn import SliceEncoder
 from tests.golden_case import CASES, GoldenCase
 
@@ -92,3 +92,20 @@ def test_another_number_of_layers(state):
         from_official_state(state, 2)
     with pytest.raises(ValueError, match=r"with 4 layers: missing .*layers\.3\.fc1.*unexpected \[\]"):
         from_official_state(state, 4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_there_and_back(name):
+    case = GoldenCase(name)
+    official = case.part("state.model.")
+    back = to_official_state(from_official_state(official, case.num_layers), case.num_layers)
+    used = {k: v for k, v in official.items() if not k.startswith("encoder.final_layer_norm.")}
+    assert back.keys() == used.keys()
+    assert all(torch.equal(back[key], value) for key, value in used.items())
+
+
+def test_back_with_a_name_that_is_not_ours(state):
+    ours = from_official_state(state, 3)
+    ours["lin_out.bias"] = ours.pop("lin_in.bias")
+    with pytest.raises(ValueError, match=r"missing \['lin_in.bias'\], unexpected \['lin_out.bias'\]"):
+        to_official_state(ours, 3)

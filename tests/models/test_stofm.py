@@ -6,6 +6,7 @@ import torch
 from torch_geometric.data import Data
 
 import stofm_pyg.models.stofm as module
+import stofm_pyg.models.subpatches as subpatches_module
 from stofm_pyg.loader import SpatialClusterData
 from stofm_pyg.models import SToFM
 from stofm_pyg.nn import NodeType, SliceEncoder
@@ -75,9 +76,9 @@ def test_the_partition_is_the_one_asked_for(monkeypatch):
             asked.append((cells_per_part, kwargs))
             super().__init__(data, cells_per_part, **kwargs)
 
-    monkeypatch.setattr(module, "SpatialClusterData", Recorded)
+    monkeypatch.setattr(subpatches_module, "SpatialClusterData", Recorded)
     make_model().embed([make_slice(20), make_slice(30)], 15, method="grid", seed=5)
-    assert asked == 2 * [(15, {"method": "grid", "seed": 5})]
+    assert asked == 2 * [(15, {"method": "grid", "seed": 5, "transform": None})]
 
 
 def test_all_layers_side_by_side():
@@ -286,11 +287,38 @@ def test_config():
         "hidden_channels": 8,
         "num_layers": 2,
         "conv": "GATConv",
+        "graph": "radius",
         "heads": 2,
         "num_gaussians": 6,
         "max_distance": 3.0,
         "dropout": 0.1,
     }
+
+
+def test_a_config_from_before_there_was_a_choice_of_graph(tmp_path):
+    model, data = make_model().eval(), make_slice()
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config.pop("graph") == "radius"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    loaded = SToFM.from_pretrained(tmp_path)
+    assert loaded.graph == "radius" and torch.equal(loaded.embed(data), model.embed(data))
+
+
+def test_unknown_graph():
+    with pytest.raises(ValueError, match="Unknown graph 'knn'; known: radius, official"):
+        make_model(graph="knn")
+
+
+def test_an_activation_of_transformers_by_name(tmp_path):
+    model, data = make_model(act="gelu_new").eval(), make_slice()
+    assert model.config["act"] == "gelu_new"
+    model.save_pretrained(tmp_path)
+    z = model.embed(data)
+    assert torch.equal(SToFM.from_pretrained(tmp_path).embed(data), z)
+    other = make_model(act="quick_gelu")
+    other.load_state_dict(model.state_dict())
+    assert (other.embed(data) - z).abs().max() > 1e-4
 
 
 def test_seeds_give_the_same_model():

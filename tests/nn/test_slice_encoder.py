@@ -59,7 +59,9 @@ def distance_encoder(encoder):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
 @pytest.mark.parametrize("evaluator", EVALUATORS)
-def test_agrees_with_the_official_code(name, dtype, evaluator):
+def test_agrees_with_the_official_code(monkeypatch, name, dtype, evaluator):
+    if dtype == torch.float64:
+        use_plain_flex_attention(monkeypatch)
     case = GoldenCase(name)
     encoder = with_evaluator(case.encoder().to(dtype), evaluator)
     output = run_encoder(encoder, case.batch(dtype))
@@ -87,10 +89,14 @@ def test_agrees_with_the_official_code_in_many_blocks(monkeypatch, name, evaluat
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-11)], ids=["32", "64"]
+    ("dtype", "tolerance", "rows"),
+    [(torch.float32, 1e-5, None), (torch.float64, 1e-11, 8)],
+    ids=["32, whole", "64, many blocks"],
 )
-def test_gradients_agree_on_the_official_case(monkeypatch, blocks, name, dtype, tolerance):
+def test_gradients_agree_on_the_official_case(monkeypatch, name, dtype, tolerance, rows):
     use_plain_flex_attention(monkeypatch)
+    if rows is not None:
+        cut_blocks(monkeypatch, rows)
     case, results = GoldenCase(name), []
     batch = case.batch(dtype)
     weight = torch.sin(torch.arange(case.nodes("out.last_hidden_state").numel())).to(dtype)
@@ -245,11 +251,11 @@ def test_evaluators_agree(
             assert (actual - expected).abs().max() <= tolerance * expected.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize("evaluator", EVALUATORS)
+@pytest.mark.parametrize("evaluator", FAST)
 def test_finite_differences(monkeypatch, evaluator):
     cut_blocks(monkeypatch)
     use_plain_flex_attention(monkeypatch)
-    data = random_batch(sizes=(3, 2), channels=2, special=(1,), dtype=torch.float64)
+    data = random_batch(sizes=(3, 1), channels=2, special=(1,), dtype=torch.float64)
     torch.manual_seed(0)
     encoder = SliceEncoder(
         2, 4, 2, heads=2, num_gaussians=3, max_distance=3.0, dropout=0.1, attention_dropout=0.2,
@@ -449,19 +455,30 @@ def test_compiled(compiler):
         assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
 
 
-def test_compiled_for_batches_of_any_size_and_autocast(compiler):
-    encoder = make_encoder()
+def test_compiled_for_batches_of_any_size(compiler):
+    encoder = make_encoder(num_layers=1)
     function = compiled(encoder)
     with torch.no_grad():
-        for sizes, enabled in (((9, 6), False), ((5, 8, 4), False), ((3,), False), ((9, 6), True)):
+        for sizes in ((9, 6), (5, 8, 4), (3,)):
             data = random_batch(sizes=sizes)
-            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-                actual, expected = function(*arguments(data)), encoder(*arguments(data))
-            assert actual.x.dtype == torch.float32
-            assert_near(actual.x, expected.x, 2e-2 if enabled else 1e-5)
+            actual, expected = function(*arguments(data)), encoder(*arguments(data))
+            assert_near(actual.x, expected.x, 1e-5)
             scored = [output.pair.pairs(data.edge_index) for output in (actual, expected)]
-            assert scored[0].dtype == torch.float32
-            assert_near(*scored, 2e-2 if enabled else 1e-5)
+            assert_near(*scored, 1e-5)
+
+
+def test_compiled_under_autocast(compiler):
+    encoder, data = make_encoder(num_layers=1), random_batch()
+    results = []
+    for function in (compiled(encoder), encoder):
+        with torch.autocast("cpu", torch.bfloat16):
+            output = function(*arguments(data))
+            scored = output.pair.pairs(data.edge_index)
+            loss = output.x.sin().sum() + scored.square().mean()
+        results.append((output.x.detach(), scored.detach(), *gradients(encoder, loss)))
+    for actual, expected in zip(*results, strict=True):
+        assert actual.dtype == torch.float32
+        assert (actual - expected).abs().max() <= 0.02 * expected.abs().max().clamp(min=1)
 
 
 def test_compiled_with_dropout(compiler):

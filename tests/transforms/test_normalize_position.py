@@ -68,6 +68,17 @@ def test_official_box(make_slice, seed, num_cells, size, shift):
     assert data.unit == "official"
 
 
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(2, 100), st.floats(1e-2, 1e4), shifts)
+def test_official_is_what_the_official_code_computes(make_slice, seed, num_cells, size, shift):
+    pos = make_slice(num_cells, seed=seed).pos * torch.tensor([size, 3 * size]) + torch.tensor(shift)
+    (x_max, y_max), (x_min, y_min) = pos.numpy().max(axis=0), pos.numpy().min(axis=0)
+    diagonal = math.sqrt((x_max - x_min) ** 2 + (y_max - y_min) ** 2)
+    centre = torch.tensor([(x_max + x_min) / 2, (y_max + y_min) / 2], dtype=torch.float64)
+    out = NormalizePosition("official")(Data(pos=pos)).pos
+    assert torch.allclose(out, (pos - centre) / diagonal * 100, rtol=1e-14, atol=1e-12)
+
+
 def test_official_by_hand():
     pos = torch.tensor([[1.0, 1.0], [4.0, 5.0], [1.0, 3.0]])
     out = NormalizePosition("official")(Data(pos=pos)).pos
