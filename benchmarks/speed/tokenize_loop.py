@@ -10,9 +10,10 @@ def tokenize_loop(
     cls_token_id: int,
     max_length: int = 2048,
     target_sum: float = 10_000,
-) -> list[np.ndarray]:
-    r"""Tokenises cell by cell, in the steps of `tokenize_cell` in Geneformer and of SToFM, whose
-    preprocessing makes the columns with genes dense, and whose collator puts CLS in front.
+) -> list[list[int]]:
+    r"""Tokenises cell by cell, in the steps of `tokenize_cell` in Geneformer and those around it in
+    SToFM, whose preprocessing makes the columns with genes dense, and whose collator puts CLS before the
+    tokens of a cell, which are a list by then.
 
     Args:
         counts (csr_matrix): Counts :math:`(N, M)`.
@@ -34,7 +35,7 @@ def tokenize_loop(
     out = []
     for cell in range(counts.shape[0]):
         ranked = _tokenize_cell(values[:, cell], tokens)
-        out.append(np.concatenate([[cls_token_id], ranked])[:max_length])
+        out.append(([cls_token_id] + ranked.tolist())[:max_length])
     return out
 
 

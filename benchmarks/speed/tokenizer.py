@@ -106,14 +106,14 @@ class Run:
         return self.tokenize(self.comparison.args.max_length)
 
     def tokenize(self, max_length: int, **options):
-        r"""The tokens of all cells: of the loop a list of arrays."""
+        r"""The tokens of all cells: of the loop a list of lists."""
         vocab, mapping = self.comparison.vocab, self.comparison.mapping
         if self.side == LOOP:
             return tokenize_loop(self.adata.X, mapping, vocab.cls_token_id, max_length)
         return RankValueTokenizer(vocab, max_length)(self.adata, mapping=mapping, **options)
 
 
-def compare_tokens(ours: CellTokens, values: np.ndarray, loop: list[np.ndarray]) -> int:
+def compare_tokens(ours: CellTokens, values: np.ndarray, loop: list[list[int]]) -> int:
     r"""Returns the number of places where tokens differ though their values do not.
 
     Raises:

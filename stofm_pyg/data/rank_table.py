@@ -7,6 +7,7 @@ USUAL = 0.98
 MAX_BITS = 12
 SAMPLE = 4096
 VALUES_PER_BLOCK = 2**16
+NARROW_BITS = 24  # Of 32, so that 256 cells at least go into one sort.
 
 
 class RankTable:
@@ -40,10 +41,12 @@ class RankTable:
         self.table_bits = _table_bits(counts)
         size = 1 << self.table_bits
         column = np.flatnonzero(gene >= 0)
+        #: Where counts are too large for the table.
         self.rare = _positions_from(counts.data, size)
-        self.rare = self.rare[gene[counts.indices[self.rare]] >= 0]
-        codes = counts.indices[self.rare].astype(np.int64) << 32
-        codes |= counts.data[self.rare].view(np.uint32)  # Equal counts have equal bits.
+        matched = gene[counts.indices[self.rare]] >= 0
+        rare = self.rare[matched]
+        codes = counts.indices[rare].astype(np.int64) << 32
+        codes |= counts.data[rare].view(np.uint32)  # Equal counts have equal bits.
         codes, pair_of_rare = np.unique(codes, return_inverse=True)
 
         pair_gene = gene[np.concatenate([np.repeat(column, size - 1), codes >> 32])]
@@ -54,7 +57,7 @@ class RankTable:
 
         #: How many bits a rank has. The last rank of so many bits is not given to a pair.
         self.bits = int(len(order) + 1).bit_length()
-        self.dtype = np.uint32 if self.bits <= 24 else np.uint64
+        self.dtype = np.uint32 if self.bits <= NARROW_BITS else np.uint64
         #: Stands for columns without a gene; comes after everything else, whatever is added to it.
         self.unmatched = self.dtype(np.iinfo(self.dtype).max)
         rank = np.empty(len(order), dtype=self.dtype)
@@ -62,8 +65,9 @@ class RankTable:
         table = np.full((len(gene), size), self.unmatched, dtype=self.dtype)
         table[column, 1:] = rank[: len(column) * (size - 1)].reshape(len(column), size - 1)
         self.table = table.reshape(-1)
-        #: The ranks of the counts at the positions :obj:`rare`, which are not in the table.
-        self.rare_rank = rank[len(column) * (size - 1) :][pair_of_rare]
+        #: The ranks of these counts.
+        self.rare_rank = np.full(len(self.rare), self.unmatched, dtype=self.dtype)
+        self.rare_rank[matched] = rank[len(column) * (size - 1) :][pair_of_rare]
         #: The token of each rank.
         self.tokens = np.concatenate([[first_token], token[order]]).astype(np.int32)
         #: The count / median of each rank; infinite for the beginning of a cell, before all others.
@@ -90,7 +94,7 @@ def _falling(value: np.ndarray, token: np.ndarray) -> np.ndarray:
 
 
 def _positions_from(data: np.ndarray, size: int) -> np.ndarray:
-    r"""Where counts are too large for the table."""
+    r"""Where counts are at least :obj:`size`."""
     starts = range(0, len(data), VALUES_PER_BLOCK)
     found = [start + np.flatnonzero(data[start : start + VALUES_PER_BLOCK] >= size) for start in starts]
     return np.concatenate([np.zeros(0, dtype=np.int64), *found])

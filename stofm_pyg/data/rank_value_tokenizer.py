@@ -101,6 +101,8 @@ class RankValueTokenizer:
                 genes are in the vocabulary.
         """
         with opened_anndata(adata) as adata:
+            if adata.isbacked and adata.is_view:  # AnnData makes no view, hence no block, of it.
+                adata = adata.to_memory()
             if mapping is None:
                 mapping = self.vocab.map(adata, layer=layer)
             elif mapping.num_genes != adata.n_vars:
@@ -138,8 +140,10 @@ class RankValueTokenizer:
         self, adata: AnnData, layer: str | None, mapping: GeneMapping, with_values: bool
     ) -> Iterator[RankedCells]:
         name = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        # Counts in memory are not cut into blocks, which would be copies.
+        on_disk = adata.isbacked and layer is None
         start = 0
-        for counts in count_blocks(adata, layer, CELLS_PER_BLOCK):
+        for counts in count_blocks(adata, layer, CELLS_PER_BLOCK if on_disk else max(1, adata.n_obs)):
             validate_counts(counts, name, adata.obs_names, adata.var_names, first_cell=start)
             start += counts.shape[0]
             scale = None

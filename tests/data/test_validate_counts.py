@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from scipy import sparse
 
 from stofm_pyg.data import validate_counts
 
+module = importlib.import_module("stofm_pyg.data.validate_counts")
 FORMATS = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix, "coo": sparse.coo_matrix}
 FORMATS["dense"] = np.asarray
 
@@ -47,3 +50,33 @@ def test_counts_the_wrong_values():
 def test_negative_infinity_is_non_finite():
     with pytest.raises(ValueError, match="1 non-finite values of 2: -inf"):
         validate_counts(np.array([[-1.0, -np.inf]]))
+
+
+def test_mends_that_fit_any_reader_of_counts():
+    with pytest.raises(ValueError) as error:
+        validate_counts(np.array([[0.5]]))
+    assert "Pass 'layer=' with the layer that holds raw counts" in str(error.value)
+    assert "'from_anndata' also takes an embedding" in str(error.value)
+
+
+def test_rows_of_a_larger_matrix():
+    names = [f"cell{i}" for i in range(3000)]
+    with pytest.raises(ValueError) as error:
+        validate_counts(np.array([[1, 2], [0.5, -1]]), cell_names=names, first_cell=2000)
+    assert "found 1 negative values of 4 of cells 2,000 to 2,001: -1.0" in str(error.value)
+    assert "in cell 'cell2001' (number 2001) and gene 1" in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(position=st.integers(0, 11), bad=st.sampled_from([np.nan, np.inf, -np.inf, -1, 1.5, None]))
+def test_every_block_is_looked_at(dtype, position, bad):
+    counts = np.arange(12, dtype=dtype).reshape(3, 4)
+    if bad is not None:
+        counts.flat[position] = bad
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "VALUES_PER_BLOCK", 5)
+        if bad is None:
+            validate_counts(counts)
+        else:
+            with pytest.raises(ValueError, match="found 1 "):
+                validate_counts(counts)
