@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from anndata import AnnData
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
@@ -10,15 +11,21 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from stofm_pyg._files import write_atomically
+from stofm_pyg.data import GeneVocab, Keys
 from stofm_pyg.loader import SubpatchLoader
 from stofm_pyg.models.activation import make_activation
+from stofm_pyg.models.cell_encoder import CellEncoder
 from stofm_pyg.models.load_official import load_official
 from stofm_pyg.models.official_config import read_official_config
+from stofm_pyg.models.slices_from_counts import slices_from_counts
 from stofm_pyg.models.subpatches import subpatches
 from stofm_pyg.nn import NodeType, SliceEncoder, SliceEncoderOutput
+from stofm_pyg.nn.check_nodes import check_nodes
 
 # As many passes over a subpatch, so that as many cells are masked at a time as in training.
 NUM_MASKS = 10
+# Where a saved model keeps its cell encoder, and its vocabulary in there.
+CELL_ENCODER, VOCAB = "cell_encoder", "vocab.json.gz"
 
 
 class SToFM(torch.nn.Module):
@@ -73,6 +80,8 @@ class SToFM(torch.nn.Module):
         }
         if isinstance(kwargs.get("act"), str):
             kwargs["act"] = make_activation(kwargs["act"])
+        self.cell_encoder: CellEncoder | None = None
+        self.vocab: GeneVocab | None = None
         self.mask_token = Parameter(torch.empty(in_channels))
         self.encoder = SliceEncoder(in_channels, hidden_channels, num_layers, conv, **kwargs)
         self.reset_parameters()
@@ -97,8 +106,9 @@ class SToFM(torch.nn.Module):
                 f"the features as those that it was trained on, or make a model with "
                 f"'in_channels={x.size(-1)}'"
             )
-        if data.get("mask") is not None:
-            x = torch.where(data.mask.unsqueeze(-1), self.mask_token, x)
+        mask = check_nodes("mask", data.get("mask"), x.size(0))
+        if mask is not None:
+            x = torch.where(mask.unsqueeze(-1), self.mask_token, x)
         return self.encoder(
             x, data.edge_index, data.edge_attr, data.get("batch"), data.get("node_type")
         )
@@ -176,10 +186,19 @@ class SToFM(torch.nn.Module):
             yield mask, torch.cat([x[mask.to(x.device)] for x in states], dim=-1).cpu()
 
     def save_pretrained(self, directory: str | Path):
-        r"""Writes :obj:`model.safetensors` and :obj:`config.json` to a directory, each as a whole."""
+        r"""Writes :obj:`model.safetensors` and :obj:`config.json` to a directory, each as a whole; the
+        cell encoder and its vocabulary, if there are any, to :obj:`cell_encoder` in it."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
+        if self.cell_encoder is not None:
+            self.cell_encoder.save_pretrained(directory / CELL_ENCODER)
+            if self.vocab is not None:
+                self.vocab.save(directory / CELL_ENCODER / VOCAB)
+        state = {
+            key: value.detach().cpu().contiguous()
+            for key, value in self.state_dict().items()
+            if not key.startswith("cell_encoder.")
+        }
         write_atomically(directory / "model.safetensors", lambda path: save_file(state, path))
         config = json.dumps(self.config, indent=2) + "\n"
         write_atomically(directory / "config.json", lambda path: path.write_text(config))
@@ -195,18 +214,28 @@ class SToFM(torch.nn.Module):
                 )
         model = cls(**json.loads((directory / "config.json").read_text()))
         model.load_state_dict(load_file(directory / "model.safetensors"))
+        if (directory / CELL_ENCODER).is_dir():
+            vocab = directory / CELL_ENCODER / VOCAB
+            model.set_cell_encoder(
+                CellEncoder.from_pretrained(directory / CELL_ENCODER),
+                GeneVocab.load(vocab) if vocab.is_file() else None,
+            )
         return model
 
     @classmethod
-    def from_official(cls, config: str | Path, weights: str | Path) -> "SToFM":
+    def from_official(
+        cls,
+        config: str | Path,
+        weights: str | Path,
+        cell_encoder_dir: str | Path | None = None,
+        vocab: GeneVocab | None = None,
+    ) -> "SToFM":
         r"""Builds a model with the weights that the authors of the paper published, which gives their
         embeddings.
 
-        The official input is rebuilt: from :obj:`from_anndata(adata, features="X_cell",
-        unit="official", radius=None)`, with the embeddings of the official cell encoder in
-        :obj:`adata.obsm["X_cell"]`, :meth:`embed` makes the official squares, CLS and edges itself. What
-        differs is what is random there too: the Leiden clusters behind the virtual cells, which
-        :obj:`max_clusters=200` lets be as many as the official code mostly has.
+        The official input is rebuilt: squares, CLS and edges by :meth:`embed`, units and the number of
+        clusters by :meth:`embed_anndata`. What differs is what is random there too: the Leiden clusters
+        behind the virtual cells.
 
         The vector that stands for a masked cell is the official one, too.
 
@@ -214,6 +243,10 @@ class SToFM(torch.nn.Module):
             config (str or Path): The official :obj:`config.json`, or the directory that holds it.
             weights (str or Path): The official :obj:`se2transformer.pth`, or the checkpoint of an
                 official :obj:`SToFMForMaskedLM`, whose heads :meth:`official_heads` reads.
+            cell_encoder_dir (str or Path, optional): The directory with the official :obj:`cell_bert`
+                and :obj:`cell_proj.bin`. Without, features are the user's. (default: :obj:`None`)
+            vocab (GeneVocab, optional): Geneformer's vocabulary, for raw counts.
+                (default: :obj:`None`)
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -221,13 +254,78 @@ class SToFM(torch.nn.Module):
                 message names them.
 
         Examples:
-            >>> model = SToFM.from_official("ckpt/config.json", "ckpt/se2transformer.pth")
-            >>> data = from_anndata("slice.h5ad", features="X_cell", unit="official", radius=None)
-            >>> z = model.embed(data)  # [num_cells, 256]
+            >>> vocab = GeneVocab.from_geneformer("Geneformer/geneformer")
+            >>> model = SToFM.from_official("config.json", "se2transformer.pth", "cell_encoder", vocab)
+            >>> z = model.embed_anndata("slice.h5ad")  # [num_cells, 256]
         """
         model = cls(**read_official_config(config), graph="official")
         load_official(model, weights)
+        if cell_encoder_dir is not None:
+            model.set_cell_encoder(CellEncoder.from_official(cell_encoder_dir), vocab)
         return model.eval()
+
+    def set_cell_encoder(self, cell_encoder: CellEncoder, vocab: GeneVocab | None = None):
+        r"""Puts a cell encoder before the model, so that it takes raw counts; both are saved with it.
+
+        Args:
+            cell_encoder (CellEncoder): The encoder, of as many channels as the model takes.
+            vocab (GeneVocab, optional): Its vocabulary. (default: :obj:`None`)
+
+        Raises:
+            ValueError: If encoder, vocabulary and model do not fit.
+        """
+        if cell_encoder.out_channels != self.mask_token.numel():
+            raise ValueError(
+                f"The cell encoder makes {cell_encoder.out_channels} features a cell, the model takes "
+                f"{self.mask_token.numel()}; take those that were trained together"
+            )
+        if vocab is not None:
+            cell_encoder.check_vocab(vocab)
+        self.cell_encoder, self.vocab = cell_encoder, vocab
+
+    def embed_anndata(
+        self,
+        adata: AnnData | str | Path,
+        *,
+        slice_key: str | None = None,
+        spatial_key: str = Keys.SPATIAL,
+        layer: str | None = None,
+        cache: str | Path | None = None,
+        **kwargs,
+    ) -> Tensor:
+        r"""Embeds the cells of an AnnData from its raw counts, in one call.
+
+        Args:
+            adata (AnnData or str or Path): Cells by genes, or an h5ad file; not changed.
+            slice_key (str, optional): The column of :obj:`adata.obs` that tells slices apart; without,
+                all cells are one slice. (default: :obj:`None`)
+            spatial_key (str, optional): The key in :obj:`adata.obsm` of the positions.
+                (default: :obj:`"spatial"`)
+            layer (str, optional): The layer that holds raw counts. (default: :obj:`None`)
+            cache (str or Path, optional): A directory that keeps embeddings of the cell encoder.
+                (default: :obj:`None`)
+            **kwargs (optional): Additional arguments of :meth:`embed`.
+
+        Returns:
+            The embeddings :math:`(N_{cells}, C)` in the order of the AnnData, on the CPU.
+
+        Raises:
+            ValueError: If the model has no cell encoder or vocabulary, or the counts do not suit them.
+        """
+        if self.cell_encoder is None or self.vocab is None:
+            raise ValueError(
+                "The model has no cell encoder with a vocabulary and takes no counts; give it both by "
+                "'set_cell_encoder', or make features yourself and pass slices to 'embed'"
+            )
+        slices = slices_from_counts(
+            adata, self.vocab, self.cell_encoder, slice_key=slice_key, layer=layer, graph=self.graph,
+            cache=cache, progress=kwargs.get("progress", False), spatial_key=spatial_key,
+        )  # fmt: skip
+        parts = self.embed(slices, **kwargs)
+        z = torch.empty(sum(map(len, parts)), parts[0].size(1))
+        for data, part in zip(slices, parts, strict=True):
+            z[data.cell_id[data.node_type == NodeType.CELL]] = part
+        return z
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.encoder})"
