@@ -21,6 +21,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.10",
+    entry_points={"console_scripts": ["stofm_pyg = stofm_pyg.cli:main"]},
     packages=find_packages(include=["stofm_pyg", "stofm_pyg.*"]),
     install_requires=[
         "accelerate>=1.10",

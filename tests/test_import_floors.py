@@ -21,7 +21,9 @@ FLOORS = {
     "stofm_pyg.plot": 1,
     "stofm_pyg.models": 2,
     "stofm_pyg.train": 3,
+    "stofm_pyg.commands": 4,
     "stofm_pyg.cli": 4,
+    "stofm_pyg.__main__": 4,
     "benchmarks": 4,
 }
 FIRST_FLOOR = {"stofm_pyg." + name for name in ("data", "transforms", "datasets", "loader")}

@@ -1,8 +1,28 @@
 r"""Objectives and training."""
 
+from stofm_pyg.train.adapt_cell_encoder import AdaptationResult, adapt_cell_encoder
+from stofm_pyg.train.adaptation_settings import AdaptationSettings
+from stofm_pyg.train.adaptation_task import AdaptationTask
+from stofm_pyg.train.checkpoints import Checkpoints
+from stofm_pyg.train.contrastive_cells import ContrastiveCells
+from stofm_pyg.train.domain_adaptation import DomainAdaptation
 from stofm_pyg.train.masked_cell_modelling import MaskedCellModelling
+from stofm_pyg.train.masked_gene_modelling import MaskedGeneModelling
 from stofm_pyg.train.pairwise_distance_recovery import PairwiseDistanceRecovery
 from stofm_pyg.train.pretraining import Pretraining
 from stofm_pyg.train.trainer import Trainer
 
-__all__ = ["MaskedCellModelling", "PairwiseDistanceRecovery", "Pretraining", "Trainer"]
+__all__ = [
+    "AdaptationResult",
+    "AdaptationSettings",
+    "AdaptationTask",
+    "Checkpoints",
+    "ContrastiveCells",
+    "DomainAdaptation",
+    "MaskedCellModelling",
+    "MaskedGeneModelling",
+    "PairwiseDistanceRecovery",
+    "Pretraining",
+    "Trainer",
+    "adapt_cell_encoder",
+]

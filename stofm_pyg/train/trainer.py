@@ -2,6 +2,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ class Trainer:
 
     AdamW, the gradient clipped to a norm of one, the learning rate warmed up linearly over the first
     tenth of the steps and then annealed to zero along a cosine.
+
+    A run that was broken off goes on as if it had not been: keep :meth:`state_dict` after a step, and
+    later pass it to :meth:`load_state_dict` and the batches that follow to :meth:`fit`.
 
     Args:
         module (torch.nn.Module): From a batch to a dictionary of scalars with the key :obj:`"loss"`.
@@ -37,12 +41,15 @@ class Trainer:
         self.lr = lr
         self.weight_decay = weight_decay
         self.on_step = on_step
+        self.step = 0
+        self._resumed: dict[str, Any] | None = None
 
     def fit(self, loader: Iterable[Data], num_steps: int) -> list[dict[str, float]]:
-        r"""Trains on the first :obj:`num_steps` batches of a loader, one step each.
+        r"""Trains on the first batches of a loader, one step each, until :obj:`num_steps` are done,
+        those of a loaded state among them.
 
         Returns:
-            The scalars of every step.
+            The scalars of every step that was done here.
 
         Raises:
             FloatingPointError: If a loss is not finite.
@@ -54,9 +61,12 @@ class Trainer:
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, num_steps)
         )
+        self._optimizer, self._schedule, self.step = optimizer, schedule, 0
+        self._resume(device)
         self.module.train()
         history = []
-        for step, batch in enumerate(islice(loader, num_steps), start=1):
+        rest = islice(loader, max(0, num_steps - self.step))
+        for step, batch in enumerate(rest, start=self.step + 1):
             losses = self.module(batch.to(device))
             self._check(losses["loss"], step)
             optimizer.zero_grad(set_to_none=True)
@@ -64,11 +74,50 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
             optimizer.step()
             schedule.step()
+            self.step = step
             history.append({name: value.item() for name, value in losses.items()})
             if self.on_step is not None:
                 self.on_step(step, history[-1])
         self.module.eval()
         return history
+
+    @property
+    def current_lr(self) -> float:
+        r"""The learning rate of the next step."""
+        return self._schedule.get_last_lr()[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        r"""Returns all that the next steps depend on: weights, optimiser, schedule, the number of steps
+        done, and the state of torch's random numbers."""
+        device = next(self.module.parameters()).device
+        return {
+            "step": self.step,
+            "module": self.module.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]):
+        r"""Lets the next :meth:`fit` go on from a state; weights are loaded at once.
+
+        Args:
+            state (dict): What :meth:`state_dict` returned.
+        """
+        self.module.load_state_dict(state["module"])
+        self._resumed = state
+
+    def _resume(self, device: torch.device):
+        state, self._resumed = self._resumed, None
+        if state is None:
+            return
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.step = state["step"]
+        torch.set_rng_state(state["rng"])
+        if device.type == "cuda" and state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"], device)
 
     def _check(self, loss: Tensor, step: int):
         if not torch.isfinite(loss):

@@ -5,14 +5,16 @@ import torch
 from torch_geometric.nn import GCNConv, Sequential
 
 import stofm_pyg.nn.gaussian_distance
+import stofm_pyg.nn.se2_transformer_conv
 from stofm_pyg.nn import GaussianDistance, NodeType, PairRepresentation, SE2TransformerConv
-from stofm_pyg.nn.evaluators import DENSE_BYTES
+from stofm_pyg.nn.evaluators import DENSE_BYTES, attend
 from stofm_pyg.testing import assert_invariant
 from tests.nn.attention_case import (
     FAST,
     SPECIAL,
     Memory,
     assert_near,
+    attention_by_pairs,
     cut_blocks,
     use_plain_flex_attention,
 )
@@ -114,10 +116,9 @@ def test_evaluators_agree(blocks, name, dtype, tolerance):
 
 @pytest.mark.parametrize("evaluator", EVALUATORS)
 @pytest.mark.parametrize("second", ["same", "auto"])
-@pytest.mark.parametrize("name", ["special", "padding"])
-def test_layers_chained(blocks, evaluator, second, name):
+def test_layers_chained(blocks, evaluator, second):
     # Each of another width.
-    data = BATCHES[name](dtype=torch.float64)
+    data = BATCHES["padding"](dtype=torch.float64)
     layers = [make_conv(), *(make_conv(8, c, num_gaussians=None) for c in (4, 2))]
     layers[2].lin_qkv = torch.nn.Linear(4, 6)
     valid, results = valid_nodes(data), []
@@ -165,10 +166,9 @@ def test_without_gradient_as_with(blocks, name, evaluator):
         assert torch.allclose(actual, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("evaluator", EVALUATORS)
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-@pytest.mark.parametrize("rows", [None, 2], ids=["whole", "many blocks"])
-def test_gradients(monkeypatch, evaluator, dropout, rows):
+@pytest.mark.parametrize("evaluator", ["edgewise", *FAST])
+@pytest.mark.parametrize(("rows", "dropout"), [(None, 0.0), (2, 0.0), (2, 0.4)])
+def test_gradients(monkeypatch, evaluator, rows, dropout):
     if rows is not None:
         cut_blocks(monkeypatch, rows)
     data = random_batch(sizes=(2, 2), channels=1, special=(), dtype=torch.float64)
@@ -187,7 +187,7 @@ def test_gradients(monkeypatch, evaluator, dropout, rows):
     x = data.x.clone().requires_grad_()
     inputs = (x, *conv.parameters())
     # One by one, and otherwise all at a time in a random direction.
-    is_slow = rows is not None and dropout == 0 and evaluator != "auto"
+    is_slow = rows is not None and dropout == 0
     assert torch.autograd.gradcheck(function, inputs, fast_mode=not is_slow)
 
 
@@ -294,7 +294,7 @@ def test_edge_order_and_vector_distances(blocks, evaluator):
 
 
 @pytest.mark.parametrize("evaluator", EVALUATORS)
-@pytest.mark.parametrize("loops", [[4], [0, 4], [0, 3, 4, 9]])
+@pytest.mark.parametrize("loops", [[4], [0, 3, 4, 9]])
 def test_self_loops_have_no_effect(blocks, evaluator, loops):
     data = random_batch(dtype=torch.float64)
     conv = make_conv(evaluator=evaluator).double()
@@ -483,6 +483,24 @@ def test_autocast(blocks, evaluator):
     for actual, exact in zip(gradients(conv, loss), expected_grads, strict=True):
         assert actual.dtype == torch.float32
         assert_near(actual, exact, 4e-2)
+
+
+@pytest.mark.parametrize("evaluator", FAST)
+def test_attention_keeps_its_precision_under_autocast(monkeypatch, blocks, evaluator):
+    calls = []
+
+    def note(pair, query, key, value, dropout):
+        calls.append((value, attend(pair, query, key, value, dropout)))
+        return calls[-1][1]
+
+    monkeypatch.setattr(stofm_pyg.nn.se2_transformer_conv, "attend", note)
+    data = random_batch()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        _, pair = make_conv(evaluator=evaluator)(*arguments(data), return_pair=True)
+    ((value, out),) = calls
+    assert value.dtype == out.dtype == torch.float32
+    # Three digits would be left of a product of brain floats.
+    assert_near(out, attention_by_pairs(pair, value), 1e-6)
 
 
 @pytest.mark.parametrize("evaluator", FAST)

@@ -4,7 +4,8 @@ from torch_geometric.data import Data
 
 from stofm_pyg.nn import PairRepresentation, SliceEncoderOutput
 from stofm_pyg.train import PairwiseDistanceRecovery
-from tests.golden_case import CASES, GoldenCase, load_head, run_encoder
+from tests.golden_case import CASES, GoldenCase, largest_error, load_head, run_encoder
+from tests.nn.attention_case import FAST, Memory, cut_blocks, use_plain_flex_attention
 
 
 @pytest.fixture
@@ -58,6 +59,44 @@ def test_agrees_with_the_official_code(name):
     with torch.no_grad():
         loss = objective(run_encoder(case.encoder(), batch), batch)
     assert float(loss) == pytest.approx(float(case.tensors["out.pdr_mse_loss"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", [None, 5])
+def test_every_evaluator_learns_the_same(monkeypatch, rows):
+    use_plain_flex_attention(monkeypatch)
+    if rows is not None:
+        cut_blocks(monkeypatch, rows)
+    case, results = GoldenCase("se2_pre_ln"), []
+    objective = load_head(PairwiseDistanceRecovery(case.heads), case.part("state.pair_head.")).double()
+    batch = case.batch(torch.float64)
+    for evaluator in ("edgewise", *FAST):
+        encoder = case.encoder().double()
+        for block in encoder.blocks:
+            block.conv.evaluator = evaluator
+        loss = objective(run_encoder(encoder, batch), batch)
+        parameters = [*objective.parameters(), *encoder.blocks[0].parameters()]
+        grads = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        results.append((loss.detach(), *grads))
+    for others in results[1:]:
+        for actual, expected in zip(others, results[0], strict=True):
+            if expected.abs().max() > 1e-12:
+                assert largest_error(actual, expected) <= 1e-9
+
+
+def test_reads_the_scored_pairs_alone():
+    num_nodes, heads = 500, 4
+    pair = PairRepresentation(
+        torch.tensor([[0, 1], [1, 2]]), torch.ones(2, heads, requires_grad=True), torch.ones(heads), 500
+    )
+    for _ in range(3):
+        pair.append(*torch.ones(2, heads, num_nodes, 2, requires_grad=True).unbind())
+    x = torch.ones(num_nodes, 4)
+    batch = Data(pair_index=torch.tensor([[1, 0, 7], [0, 2, 400]]), pair_distance=torch.ones(3))
+    with Memory() as memory:
+        PairwiseDistanceRecovery(heads)(SliceEncoderOutput(x, [x], pair), batch).backward()
+    # The gradients of the queries and keys of a layer, each of which has one number per channel.
+    assert memory.largest <= 4 * 2 * heads * num_nodes * 2 < num_nodes**2
+    assert memory.peak < 10 * 4 * heads * num_nodes * 2
 
 
 def test_pairs_across_subpatches():

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -181,3 +182,43 @@ def test_an_error_of_on_step_is_not_hidden():
 def test_learning_rate(lr):
     with pytest.raises(ValueError, match=rf"'lr' must be positive and finite \(got {lr}\)"):
         Trainer(Quadratic(), lr=lr)
+
+
+def test_goes_on_from_a_state_to_the_last_digit():
+    class Regression(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(1)
+            self.module = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.5))
+
+        def forward(self, batch):
+            return {"loss": (self.module(batch.x) - 1).square().mean()}
+
+    def run(trainer, loader):
+        torch.manual_seed(0)
+        return trainer.fit(loader, num_steps=10)
+
+    generator = torch.Generator().manual_seed(0)
+    loader = [Data(x=torch.randn(5, 3, generator=generator)) for _ in range(10)]
+    states, rates = {}, []
+
+    def keep(step, _):
+        states[step] = copy.deepcopy(whole.state_dict())
+        rates.append(whole.current_lr)
+
+    whole = Trainer(Regression(), lr=0.01, on_step=keep)
+    history = run(whole, loader)
+    assert rates == pytest.approx([0.01 * warmup_cosine(step, 10) for step in range(1, 11)])
+
+    rest = Trainer(Regression(), lr=0.01)
+    rest.load_state_dict(states[4])
+    torch.rand(7)  # What is random goes on from the state, too.
+    assert rest.fit(loader[4:], num_steps=10) == history[4:] and rest.step == 10
+    for a, b in zip(whole.module.parameters(), rest.module.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+    done = Trainer(Regression(), lr=0.01)
+    done.load_state_dict(states[10])
+    assert done.fit(loader, num_steps=10) == []
+    # A state is for one fit; the next begins anew.
+    assert len(done.fit(loader, num_steps=10)) == 10

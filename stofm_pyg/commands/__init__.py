@@ -1,0 +1,6 @@
+r"""The commands of the command line, one file each: a docstring that says what it does,
+``add_arguments(parser)``, and ``run(args)``, which returns the exit status."""
+
+from stofm_pyg.commands import adapt
+
+COMMANDS = {"adapt": adapt}

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from stofm_pyg.commands.encoder_to_adapt import PRESETS, encoder_to_adapt
+from stofm_pyg.data import GeneVocab
+from stofm_pyg.models.cell_encoder import CellEncoder
+
+VOCAB = GeneVocab({f"G{i}": 2 + i for i in range(500)}, {f"G{i}": 1.0 for i in range(500)})
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_from_scratch(preset):
+    encoder = encoder_to_adapt("scratch", preset, VOCAB, seed=0)
+    encoder.check_vocab(VOCAB)
+    sizes = PRESETS[preset]
+    assert encoder.out_channels == sizes["out_channels"] and encoder.gene_head is not None
+    assert encoder.max_length == sizes["max_length"]
+    assert len(encoder.bert.encoder.layer) == sizes["num_layers"]
+
+
+def test_embeddings():
+    embeddings = encoder_to_adapt("scratch", "small", VOCAB, seed=0).bert.embeddings
+    words, positions = embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
+    assert words[1:].std().item() == pytest.approx(0.1, rel=0.02)
+    assert words[VOCAB.pad_token_id].abs().max() == 0
+    # The cosine of two positions depends on how far apart they are alone, and falls from there.
+    assert torch.allclose(positions.norm(dim=1), torch.full((512,), 0.1 * 64**0.5), atol=1e-4)
+    cosine = torch.nn.functional.cosine_similarity
+    near, far = cosine(positions[:-1], positions[1:]), cosine(positions[:-20], positions[20:])
+    assert near.std() < 1e-5 and far.std() < 1e-5 and near[0] > far[0] + 0.1
+
+
+def test_from_a_folder(tmp_path):
+    with_head = encoder_to_adapt("scratch", "tiny", VOCAB, seed=0)
+    with_head.save_pretrained(tmp_path / "a")
+    again = encoder_to_adapt(str(tmp_path / "a"), "paper", VOCAB, seed=0)
+    assert torch.equal(again.gene_head.lin.weight, with_head.gene_head.lin.weight)
+    CellEncoder(len(VOCAB), 16, 1, 2, 16, 32, 8).save_pretrained(tmp_path / "b")
+    with pytest.raises(ValueError, match="has no head for masked genes; begin with a folder"):
+        encoder_to_adapt(str(tmp_path / "b"), "tiny", VOCAB, seed=0)
+
+
+def test_from_a_geneformer(tmp_path):
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(VOCAB) - 1,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+    )
+    model = BertForMaskedLM(config)
+    model.save_pretrained(tmp_path)
+    encoder = encoder_to_adapt(str(tmp_path), "tiny", VOCAB, seed=0)
+    table = encoder.bert.embeddings.word_embeddings.weight
+    assert torch.equal(table[:-1], model.bert.embeddings.word_embeddings.weight)
+    assert len(table) == len(VOCAB) and encoder.gene_head is not None
+
+
+def test_a_folder_without_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match="a cell encoder is a BERT"):
+        encoder_to_adapt(str(tmp_path), "tiny", VOCAB, seed=0)
