@@ -6,6 +6,8 @@ from torch import Tensor
 from stofm_pyg.nn.block_logits import BlockLogits
 from stofm_pyg.nn.row_blocks import RowBlock
 
+softmax_backward = torch.ops.aten._softmax_backward_data.out
+
 
 def block_attention(
     logits: BlockLogits, layer: int, value: Tensor, dropout: float = 0.0, seed: int = 0
@@ -35,7 +37,6 @@ def block_attention_backward(
     logits: BlockLogits,
     layer: int,
     value: Tensor,
-    out: Tensor,
     grad_out: Tensor,
     visit: Callable[[int, RowBlock, Tensor], object],
     dropout: float = 0.0,
@@ -47,8 +48,7 @@ def block_attention_backward(
         logits (BlockLogits): The logits.
         layer (int): The layer.
         value (torch.Tensor): The values :math:`(H, N, d)`.
-        out (torch.Tensor): What :meth:`block_attention` returned.
-        grad_out (torch.Tensor): The gradient of it.
+        grad_out (torch.Tensor): The gradient of what :meth:`block_attention` returned.
         visit (Callable): Called with the number of a block, the block, and the gradient
             :math:`(H, R, n)` of its logits, which the next block overwrites.
         dropout (float, optional): As in the forward pass. (default: :obj:`0.0`)
@@ -58,8 +58,6 @@ def block_attention_backward(
         The gradient of the values :math:`(H, N, d)`.
     """
     grad_value = torch.zeros_like(value)
-    # The sum over keys of weight times its gradient, in which dropout cancels out.
-    delta = (grad_out * out).sum(dim=-1, keepdim=True)
     buffer = logits.new_buffer()
     for number, block in enumerate(logits.blocks):
         alpha, grad_rows = logits.weights(number, layer), grad_out[:, block.rows]
@@ -70,7 +68,10 @@ def block_attention_backward(
             grad *= mask
             dropped = alpha * mask
         grad_value[:, block.keys].baddbmm_(dropped.mT, grad_rows)
-        visit(number, block, grad.sub_(delta[:, block.rows]).mul_(alpha))
+        # The sum over keys is taken from these very numbers, not from the output, so that the gradients
+        # of a row sum to zero as exactly as they can.
+        softmax_backward(grad, alpha, -1, alpha.dtype, grad_input=grad)
+        visit(number, block, grad)
     return grad_value
 
 

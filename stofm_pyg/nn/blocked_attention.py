@@ -28,7 +28,7 @@ class BlockedAttention(torch.autograd.Function):
             out = fused_attention(logits, layer, value.detach())
         else:
             out = block_attention(logits, layer, value, dropout, seed)
-        ctx.save_for_backward(value, out)
+        ctx.save_for_backward(value)
         ctx.logits, ctx.layer, ctx.dropout, ctx.seed = logits, layer, dropout, seed
         return out
 
@@ -36,9 +36,9 @@ class BlockedAttention(torch.autograd.Function):
     @once_differentiable
     @full_precision
     def backward(ctx, grad_out: Tensor):
-        value, out = ctx.saved_tensors
+        (value,) = ctx.saved_tensors
         grad_bias, grad_far, grad_value, grad_queries, grad_keys = blocked_attention_backward(
-            ctx.logits, ctx.layer, value, out, grad_out, ctx.dropout, ctx.seed
+            ctx.logits, ctx.layer, value, grad_out, ctx.dropout, ctx.seed
         )
         return grad_bias, grad_far, grad_value, None, None, None, None, *grad_queries, *grad_keys
 
@@ -47,7 +47,6 @@ def blocked_attention_backward(
     logits: BlockLogits,
     layer: int,
     value: Tensor,
-    out: Tensor,
     grad_out: Tensor,
     dropout: float = 0.0,
     seed: int = 0,
@@ -64,7 +63,7 @@ def blocked_attention_backward(
         # Gradients of a softmax sum to zero: what the near pairs have, the far ones lack.
         grad_far.sub_(logits.bias_gradient(block, grad, grad_bias))
 
-    grad_value = block_attention_backward(logits, layer, value, out, grad_out, visit, dropout, seed)
+    grad_value = block_attention_backward(logits, layer, value, grad_out, visit, dropout, seed)
     channels = [x.size(-1) for x in logits.queries[:layer]]
     grad_query, grad_key = grad_query.split(channels, dim=-1), grad_key.split(channels, dim=-1)
     return grad_bias, grad_far.to(logits.far.dtype), grad_value, grad_query, grad_key

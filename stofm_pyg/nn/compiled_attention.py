@@ -39,11 +39,11 @@ def _(edge_index, edge_bias, far, batch, node_type, value, queries, keys, dropou
 def blocked_attention_gradients(
     edge_index: Tensor, edge_bias: Tensor, far: Tensor, batch: Tensor, node_type: Tensor | None,
     value: Tensor, queries: list[Tensor], keys: list[Tensor], dropout: float, seed: Tensor,
-    out: Tensor, grad_out: Tensor,
+    grad_out: Tensor,
 ) -> list[Tensor]:  # fmt: skip
     pair = _pair(edge_index, edge_bias, far, batch, node_type, queries, keys)
     grad_bias, *grads, grad_queries, grad_keys = blocked_attention_backward(
-        pair.logits, len(queries), value, out, grad_out, dropout, int(seed)
+        pair.logits, len(queries), value, grad_out, dropout, int(seed)
     )
     grads = [grad_bias.t(), *grads, *grad_queries, *grad_keys]
     return [grad.contiguous() for grad in grads]
@@ -51,7 +51,7 @@ def blocked_attention_gradients(
 
 @blocked_attention_gradients.register_fake
 def _(
-    edge_index, edge_bias, far, batch, node_type, value, queries, keys, dropout, seed, out, grad_out
+    edge_index, edge_bias, far, batch, node_type, value, queries, keys, dropout, seed, grad_out
 ):  # fmt: skip
     inputs = (edge_bias, far, value, *queries, *keys)
     return [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in inputs]
@@ -66,15 +66,15 @@ def _pair(edge_index, edge_bias, far, batch, node_type, queries, keys) -> PairRe
 
 def _save(ctx, inputs, output):
     *tensors, queries, keys, dropout, seed = inputs
-    ctx.save_for_backward(*tensors, *queries, *keys, seed, output)
+    ctx.save_for_backward(*tensors, *queries, *keys, seed)
     ctx.num_layers, ctx.dropout = len(queries), dropout
 
 
 def _backward(ctx, grad_out: Tensor):
-    *tensors, seed, out = ctx.saved_tensors
+    *tensors, seed = ctx.saved_tensors
     tensors, layers, num_layers = tensors[:6], tensors[6:], ctx.num_layers
     grad_bias, grad_far, grad_value, *grads = torch.ops.stofm_pyg.blocked_attention_backward(
-        *tensors, layers[:num_layers], layers[num_layers:], ctx.dropout, seed, out, grad_out
+        *tensors, layers[:num_layers], layers[num_layers:], ctx.dropout, seed, grad_out
     )
     return (
         None, grad_bias, grad_far, None, None, grad_value,

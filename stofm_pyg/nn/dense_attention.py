@@ -46,7 +46,7 @@ class DenseAttention(torch.autograd.Function):
         logits.append(query, key)
         layer = logits.num_layers
         out = block_attention(logits, layer, value, dropout, seed)
-        ctx.save_for_backward(query, key, value, out)
+        ctx.save_for_backward(query, key, value)
         ctx.logits, ctx.layer, ctx.dropout, ctx.seed = logits, layer, dropout, seed
         ctx.set_materialize_grads(False)
         return out, _stand_in(logits)
@@ -55,7 +55,7 @@ class DenseAttention(torch.autograd.Function):
     @once_differentiable
     @full_precision
     def backward(ctx, grad_out: Tensor | None, grad_logits: Tensor | None):
-        query, key, value, out = ctx.saved_tensors
+        query, key, value = ctx.saved_tensors
         logits, is_last = ctx.logits, grad_logits is None
         if is_last:
             grad_logits = logits.far.new_empty(sum(logits.sizes))
@@ -69,8 +69,8 @@ class DenseAttention(torch.autograd.Function):
             grad_key[:, block.keys].baddbmm_(part.mT, query[:, block.rows])
 
         if grad_out is None:
-            grad_out = torch.zeros_like(out)
+            grad_out = torch.zeros_like(value)
         grad_value = block_attention_backward(
-            logits, ctx.layer, value, out, grad_out, visit, ctx.dropout, ctx.seed
+            logits, ctx.layer, value, grad_out, visit, ctx.dropout, ctx.seed
         )
         return grad_logits, grad_query, grad_key, grad_value, None, None, None

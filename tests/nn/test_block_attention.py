@@ -28,7 +28,7 @@ def with_layers(evaluator, special=(3, 1, 2, 2, 3)):
     return pair, layers[-1][2]
 
 
-def backward(pair, value, out, grad, **dropout):
+def backward(pair, value, grad, **dropout):
     """The gradients of the values and of the logits `(H, N, N)`, zero across subpatches."""
     of_logits = value.new_zeros(pair.heads, pair.num_nodes, pair.num_nodes)
     numbers = []
@@ -37,7 +37,7 @@ def backward(pair, value, out, grad, **dropout):
         numbers.append(number)
         of_logits[:, block.rows, block.keys] = grad
 
-    of_value = block_attention_backward(pair.logits, 2, value, out, grad, visit, **dropout)
+    of_value = block_attention_backward(pair.logits, 2, value, grad, visit, **dropout)
     assert numbers == list(range(len(pair.logits.blocks)))
     return of_value, of_logits
 
@@ -67,7 +67,7 @@ def test_gradients(blocks, evaluator):
     out = block_attention(pair.logits, 2, value)
     grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
     grad[:, ~valid_nodes(pair)] = 0
-    of_value, of_logits = backward(pair, value, out, grad)
+    of_value, of_logits = backward(pair, value, grad)
 
     logits, value = logits_by_pairs(pair).requires_grad_(), value.clone().requires_grad_()
     # A row of padding has no logits, and no gradient either.
@@ -97,7 +97,7 @@ def test_all_dropped(blocks):
     pair, value = with_layers("dense")
     out = block_attention(pair.logits, 2, value, 1.0, 3)
     assert (out == 0).all()
-    of_value, of_logits = backward(pair, value, out, torch.ones_like(out), dropout=1.0, seed=3)
+    of_value, of_logits = backward(pair, value, torch.ones_like(out), dropout=1.0, seed=3)
     assert (of_value == 0).all() and (of_logits == 0).all()
 
 
@@ -125,7 +125,7 @@ def test_the_backward_pass_drops_what_the_forward_pass_dropped(blocks, evaluator
 
     out = block_attention(pair.logits, 2, value, **dropout)
     grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
-    of_value, of_logits = backward(pair, value, out, grad, **dropout)
+    of_value, of_logits = backward(pair, value, grad, **dropout)
     logits, value = logits.requires_grad_(), value.clone().requires_grad_()
     attended = (logits.softmax(dim=-1) * (mask > 0) / 0.6) @ value
     assert_near(out, attended.detach(), 1e-12)
