@@ -60,5 +60,5 @@ def test_from_a_geneformer(tmp_path):
 
 
 def test_a_folder_without_checkpoint(tmp_path):
-    with pytest.raises(ValueError, match="a cell encoder is a BERT"):
+    with pytest.raises(FileNotFoundError, match="neither a directory with the 'config.json'"):
         encoder_to_adapt(str(tmp_path), "tiny", VOCAB, seed=0)

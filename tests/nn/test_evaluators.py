@@ -277,15 +277,15 @@ def test_padding_alone_in_a_subpatch_spoils_nothing():
 
 @pytest.mark.parametrize("evaluator", ["dense", "blocked"])
 def test_gradients_of_a_row_of_logits_sum_to_zero(evaluator):
-    # A constant added to all keys changes no attention, so its gradient is rounding, however large the
-    # logits are; it must not be a thousand times the rounding of a single pair.
+    # A constant added to all keys changes no attention, so its gradient is rounding, even where a later
+    # layer's logits are so large that those of the first are not what they were when it is undone.
     torch.manual_seed(0)
     pair = PairRepresentation(
         torch.empty(2, 0, dtype=torch.long), torch.empty(0, 2), torch.zeros(2), 60, evaluator=evaluator
     )
-    query, key, value = 4 * torch.randn(3, 2, 60, 8)
+    query, key, value = torch.randn(3, 2, 60, 8)
     key.requires_grad_()
-    for _ in range(3):
-        out = attend(pair, query, key, value)
+    out = attend(pair, 0.3 * query, key, value)
+    attend(pair, *30 * torch.randn(2, 2, 60, 8), value)
     out.sin().sum().backward()
-    assert key.grad.sum(dim=1).abs().max() < 1e-5 * key.grad.abs().sum(dim=1).max()
+    assert key.grad.sum(dim=1).abs().max() < 1e-6 * key.grad.abs().sum(dim=1).max()
