@@ -36,9 +36,7 @@ def blocks(request, monkeypatch):
 def three_nodes(evaluator):
     """One head; log 2 on the edge 0 - 1, log 3 without an edge (0, 2 and 1, 2)."""
     edge_index, bias = torch.tensor([[0], [1]]), torch.tensor([[math.log(2)]])
-    return PairRepresentation(
-        edge_index, bias, torch.tensor([math.log(3)]), 3, evaluator=evaluator
-    )
+    return PairRepresentation(edge_index, bias, torch.tensor([math.log(3)]), 3, evaluator=evaluator)
 
 
 def test_names():

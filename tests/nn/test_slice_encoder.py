@@ -6,18 +6,9 @@ from torch_geometric.nn import GATv2Conv, GCNConv, NNConv
 from stofm_pyg.nn import NodeType, PairRepresentation, SE2TransformerConv, SliceEncoder
 from stofm_pyg.nn.evaluators import DENSE_BYTES
 from stofm_pyg.testing import assert_invariant
-from tests.golden_case import CASES, GoldenCase, largest_error, run_encoder
-from tests.nn.attention_case import (
-    FAST,
-    FLEX_WARNING,
-    SPECIAL,
-    assert_near,
-    cut_blocks,
-    use_plain_flex_attention,
-)
+from tests.nn.attention_case import FAST, SPECIAL, assert_near, cut_blocks, use_plain_flex_attention
+from tests.nn.encoder_case import EVALUATORS, gradients, make_encoder, valid_nodes, with_evaluator
 from tests.random_batch import arguments, random_batch
-
-EVALUATORS = SE2TransformerConv.evaluators
 
 WITH_FEATURES = ["GATConv", "GATv2Conv", "GINEConv", "TransformerConv", "GeneralConv", "PNAConv"]
 WITH_FEATURES += ["ResGatedGraphConv", "NNConv", "CGConv", "GPSConv"]
@@ -25,111 +16,8 @@ WITH_DISTANCES = ["SE2TransformerConv", "GCNConv", "GraphConv", *WITH_FEATURES]
 CONVS = [*WITH_DISTANCES, "SAGEConv"]
 
 
-def make_encoder(conv="SE2TransformerConv", num_layers=2, **kwargs):
-    torch.manual_seed(0)
-    options = {"heads": 2, "num_gaussians": 6, "max_distance": 3.0} | kwargs
-    return SliceEncoder(5, 8, num_layers, conv, **options)
-
-
-@pytest.fixture(params=[None, 2], ids=["whole", "many blocks"])
-def blocks(request, monkeypatch):
-    if request.param is not None:
-        cut_blocks(monkeypatch, request.param)
-
-
-def with_evaluator(encoder, evaluator):
-    for block in encoder.blocks:
-        block.conv.evaluator = evaluator
-    return encoder
-
-
-def valid_nodes(data):
-    return data.node_type != NodeType.PADDING
-
-
-def gradients(encoder, loss):
-    return torch.autograd.grad(loss, list(encoder.parameters()))
-
-
 def distance_encoder(encoder):
     return encoder.blocks[0].conv.distance if encoder.is_se2 else encoder.distance
-
-
-@pytest.mark.filterwarnings(FLEX_WARNING)
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
-@pytest.mark.parametrize("evaluator", ["edgewise", *FAST])
-def test_agrees_with_the_official_code(monkeypatch, name, dtype, evaluator):
-    if dtype == torch.float64:
-        use_plain_flex_attention(monkeypatch)
-    case = GoldenCase(name)
-    encoder = with_evaluator(case.encoder().to(dtype), evaluator)
-    output = run_encoder(encoder, case.batch(dtype))
-    assert output.pair.evaluator == evaluator
-    assert len(output.hidden_states) == case.num_layers + 1
-    for layer, hidden in enumerate(output.hidden_states):
-        assert largest_error(hidden, case.nodes(f"out.hidden.{layer}")) <= 1e-5
-    assert largest_error(output.x, case.nodes("out.last_hidden_state")) <= 1e-5
-    expected = case.pairs("out.pair_rep")
-    assert largest_error(output.pair.dense()[case.valid_pairs], expected) <= 1e-5
-    assert largest_error(output.pair.pairs(output.pair.all_pairs()), expected) <= 1e-5
-
-
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("evaluator", ["dense", "blocked", "fused"])
-def test_agrees_with_the_official_code_in_many_blocks(monkeypatch, name, evaluator):
-    cut_blocks(monkeypatch, 5)
-    use_plain_flex_attention(monkeypatch)
-    case = GoldenCase(name)
-    output = run_encoder(with_evaluator(case.encoder(), evaluator), case.batch())
-    assert len(output.pair.logits.blocks) > 2 * len(output.pair.sizes)
-    assert largest_error(output.x, case.nodes("out.last_hidden_state")) <= 1e-5
-    assert largest_error(output.pair.dense()[case.valid_pairs], case.pairs("out.pair_rep")) <= 1e-5
-
-
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize(
-    ("dtype", "tolerance", "rows"),
-    [(torch.float32, 1e-5, None), (torch.float64, 1e-11, 8)],
-    ids=["32, whole", "64, many blocks"],
-)
-def test_gradients_agree_on_the_official_case(monkeypatch, name, dtype, tolerance, rows):
-    use_plain_flex_attention(monkeypatch)
-    if rows is not None:
-        cut_blocks(monkeypatch, rows)
-    case, results = GoldenCase(name), []
-    batch = case.batch(dtype)
-    weight = torch.sin(torch.arange(case.nodes("out.last_hidden_state").numel())).to(dtype)
-    for evaluator in ("edgewise", *FAST):
-        encoder = with_evaluator(case.encoder().to(dtype), evaluator)
-        output = run_encoder(encoder, batch)
-        loss = (output.x.flatten() * weight).sum()
-        loss = loss + output.pair.pairs(batch.pair_index).square().mean()
-        results.append(gradients(encoder, loss))
-    for others in results[1:]:
-        for actual, expected in zip(others, results[0], strict=True):
-            # The gradient of the one shift of all distances is a sum of large terms that cancel out.
-            assert (actual - expected).abs().max() <= tolerance * expected.abs().max().clamp(min=0.1)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_double_follows_single_precision(name):
-    case = GoldenCase(name)
-    single = run_encoder(case.encoder(), case.batch())
-    double = run_encoder(case.encoder().double(), case.batch(torch.float64))
-    for ours, theirs in zip(single.hidden_states, double.hidden_states, strict=True):
-        assert ours.dtype == torch.float32 and theirs.dtype == torch.float64
-        assert largest_error(ours, theirs) <= 1e-5
-    assert largest_error(single.pair.dense(), double.pair.dense()) <= 1e-5
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_without_gradient_agrees_with_the_official_code(name):
-    case = GoldenCase(name)
-    with torch.no_grad():
-        output = run_encoder(case.encoder(), case.batch())
-    assert largest_error(output.x, case.nodes("out.last_hidden_state")) <= 1e-5
-    assert largest_error(output.pair.dense()[case.valid_pairs], case.pairs("out.pair_rep")) <= 1e-5
 
 
 @pytest.mark.parametrize("conv", CONVS)
@@ -231,9 +119,7 @@ def test_other_subpatches_do_not_matter(conv):
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["32", "64"]
 )
-def test_evaluators_agree(
-    monkeypatch, blocks, pre_norm, num_layers, heads, special, dtype, tolerance
-):
+def test_evaluators_agree(monkeypatch, blocks, pre_norm, num_layers, heads, special, dtype, tolerance):
     use_plain_flex_attention(monkeypatch)
     data = random_batch(sizes=(9, 6, 2), special=special, dtype=dtype)
     # A subpatch of which nothing is left.
@@ -429,95 +315,6 @@ def test_a_distance_that_is_none(distance):
     data.edge_attr[5] = distance
     with pytest.raises(ValueError, match=f"finite and not negative .got {distance} along the edge"):
         make_encoder()(*arguments(data))
-
-
-@pytest.fixture
-def compiler():
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
-def compiled(encoder):
-    return torch.compile(encoder, backend="aot_eager", fullgraph=True)
-
-
-def test_compiled(compiler):
-    encoder, data = make_encoder(), random_batch(sizes=(9, 6, 2), special=SPECIAL)
-    valid, results = valid_nodes(data), []
-    for function in (compiled(encoder), encoder):
-        output = function(*arguments(data))
-        x, scored = output.x[valid], output.pair.pairs(data.edge_index)
-        loss = x.sin().sum() + scored.square().mean()
-        hidden = [h[valid].detach() for h in output.hidden_states]
-        results.append((*hidden, scored.detach(), *gradients(encoder, loss)))
-    for actual, expected in zip(*results, strict=True):
-        assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
-
-
-def test_compiled_for_batches_of_any_size(compiler):
-    encoder = make_encoder(num_layers=1)
-    function = compiled(encoder)
-    with torch.no_grad():
-        for sizes in ((9, 6), (5, 8, 4), (3,)):
-            data = random_batch(sizes=sizes)
-            actual, expected = function(*arguments(data)), encoder(*arguments(data))
-            assert_near(actual.x, expected.x, 1e-5)
-            scored = [output.pair.pairs(data.edge_index) for output in (actual, expected)]
-            assert_near(*scored, 1e-5)
-
-
-def test_compiled_under_autocast(compiler):
-    encoder, data = make_encoder(num_layers=1), random_batch()
-    results = []
-    for function in (compiled(encoder), encoder):
-        with torch.autocast("cpu", torch.bfloat16):
-            output = function(*arguments(data))
-            scored = output.pair.pairs(data.edge_index)
-            loss = output.x.sin().sum() + scored.square().mean()
-        results.append((output.x.detach(), scored.detach(), *gradients(encoder, loss)))
-    for actual, expected in zip(*results, strict=True):
-        assert actual.dtype == torch.float32
-        assert (actual - expected).abs().max() <= 0.02 * expected.abs().max().clamp(min=1)
-
-
-def test_compiled_with_dropout(compiler):
-    data = random_batch(dtype=torch.float64)
-    encoder = make_encoder(num_layers=1, attention_dropout=0.5).double()
-    function = compiled(encoder)
-    torch.manual_seed(0)
-    outs = [function(*arguments(data)).x for _ in range(3)]
-    assert not torch.allclose(outs[0], outs[1])
-    plain = make_encoder(num_layers=1).double()(*arguments(data)).x
-    assert (outs[0] - plain).abs().max() > 0.01 and (outs[1] - outs[2]).abs().max() > 0.01
-
-    # The backward pass drops what the forward pass dropped.
-    parameter = encoder.blocks[0].conv.lin_qkv.weight
-    direction = torch.sin(torch.arange(parameter.numel())).view_as(parameter).double()
-    losses = []
-    for step in (0.0, 1e-6, -1e-6):
-        torch.manual_seed(0)
-        with torch.no_grad():
-            parameter += step * direction
-        losses.append(function(*arguments(data)).x.sin().sum())
-        with torch.no_grad():
-            parameter -= step * direction
-    torch.manual_seed(0)
-    (grad,) = torch.autograd.grad(function(*arguments(data)).x.sin().sum(), parameter)
-    expected = (losses[1] - losses[2]) / 2e-6
-    assert float((grad * direction).sum()) == pytest.approx(float(expected.detach()), rel=1e-5)
-
-
-def test_no_graph_breaks(compiler):
-    explained = torch._dynamo.explain(make_encoder(num_layers=2))(*arguments(random_batch()))
-    assert explained.graph_break_count == 0 and explained.graph_count == 1
-
-
-def test_compiled_errors(compiler):
-    data = random_batch()
-    x, edge_index, edge_attr, batch, node_type = arguments(data)
-    with torch.no_grad(), pytest.raises(ValueError, match="must be undirected"):
-        compiled(make_encoder(num_layers=1))(x, edge_index[:, 1:], edge_attr[1:], batch, node_type)
 
 
 def test_sizes():
