@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--slice-key", default="slice", help="obs column that tells slices apart")
     out.add_argument("--max-train", type=int, default=5_000, help="training cells of the head")
     out.add_argument("--preset", choices=list(PRESETS), default="small")
-    out.add_argument("--steps", type=int, default=400)
+    out.add_argument("--steps", type=int, default=800)
     out.add_argument("--max-tokens", type=int, default=default.max_tokens)
     out.add_argument("--lr", type=float, default=default.lr)
     out.add_argument("--temperature", type=float, default=default.temperature)

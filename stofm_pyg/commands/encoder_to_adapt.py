@@ -16,10 +16,10 @@ PRESETS = {
         "out_channels": 32,
     },
     "small": {
-        "hidden_channels": 64,
-        "num_layers": 2,
+        "hidden_channels": 128,
+        "num_layers": 3,
         "heads": 4,
-        "ffn_channels": 128,
+        "ffn_channels": 256,
         "max_length": 512,
         "out_channels": 128,
     },

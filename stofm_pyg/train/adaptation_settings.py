@@ -8,15 +8,16 @@ class AdaptationSettings:
     Args:
         num_steps (int, optional): The number of steps. (default: :obj:`1000`)
         max_tokens (int, optional): The largest number of tokens of a step, both views and padding
-            included. (default: :obj:`8192`)
-        lr (float, optional): The peak learning rate. (default: :obj:`1e-3`)
+            included. (default: :obj:`4096`)
+        lr (float, optional): The peak learning rate. (default: :obj:`2e-3`)
         mask_rate (float, optional): The share of genes that are masked. (default: :obj:`0.15`)
         min_share (float, optional): The smallest share of genes that a view keeps.
             (default: :obj:`0.5`)
         temperature (float, optional): That of the contrastive loss. (default: :obj:`0.05`)
         mgm_weight (float, optional): The weight of masked gene modelling. (default: :obj:`1.0`)
         contrastive_weight (float, optional): The weight of the contrastive loss; zero leaves it and the
-            second view out. (default: :obj:`0.2`)
+            second view out. What is learned by it serves genes that were never trained on, too.
+            (default: :obj:`1.0`)
         full_softmax (bool, optional): Whether all tokens of the vocabulary can be the answer, or those
             alone that occur in the slices. (default: :obj:`False`)
         min_genes (int, optional): Cells with fewer genes are not trained on. (default: :obj:`5`)
@@ -25,13 +26,13 @@ class AdaptationSettings:
     """
 
     num_steps: int = 1000
-    max_tokens: int = 8192
-    lr: float = 1e-3
+    max_tokens: int = 4096
+    lr: float = 2e-3
     mask_rate: float = 0.15
     min_share: float = 0.5
     temperature: float = 0.05
     mgm_weight: float = 1.0
-    contrastive_weight: float = 0.2
+    contrastive_weight: float = 1.0
     full_softmax: bool = False
     min_genes: int = 5
     held_out: float = 0.05

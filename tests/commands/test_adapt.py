@@ -105,7 +105,7 @@ def test_a_folder_in_use(slices, tmp_path, capsys):
     assert adapt(slices, tmp_path) == 2
     assert "go on with --resume" in error_of(capsys)
     assert adapt(slices, tmp_path, "--resume", "--lr", "1e-2") == 2
-    assert "lr 0.001 -> 0.01" in error_of(capsys)
+    assert "lr 0.002 -> 0.01" in error_of(capsys)
 
 
 @pytest.mark.parametrize(

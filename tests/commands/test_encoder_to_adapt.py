@@ -24,7 +24,7 @@ def test_embeddings():
     assert words[1:].std().item() == pytest.approx(0.1, rel=0.02)
     assert words[VOCAB.pad_token_id].abs().max() == 0
     # The cosine of two positions depends on how far apart they are alone, and falls from there.
-    assert torch.allclose(positions.norm(dim=1), torch.full((512,), 0.1 * 64**0.5), atol=1e-4)
+    assert torch.allclose(positions.norm(dim=1), torch.full((512,), 0.1 * 128**0.5), atol=1e-4)
     cosine = torch.nn.functional.cosine_similarity
     near, far = cosine(positions[:-1], positions[1:]), cosine(positions[:-20], positions[20:])
     assert near.std() < 1e-5 and far.std() < 1e-5 and near[0] > far[0] + 0.1
