@@ -39,6 +39,7 @@ setup(
         "scikit-learn>=1.6",
         "scipy>=1.14",
         "tensorboard>=2.17",
+        "threadpoolctl>=3.5",
         "torch>=2.8",
         "torch-geometric>=2.7",
         "tqdm>=4.66",

@@ -17,6 +17,7 @@ FLOORS = {
     "stofm_pyg.transforms": 1,
     "stofm_pyg.datasets": 1,
     "stofm_pyg.loader": 1,
+    "stofm_pyg.corpus": 1,
     "stofm_pyg._plot_panels": 1,
     "stofm_pyg.plot": 1,
     "stofm_pyg.models": 2,
@@ -26,7 +27,7 @@ FLOORS = {
     "stofm_pyg.__main__": 4,
     "benchmarks": 4,
 }
-FIRST_FLOOR = {"stofm_pyg." + name for name in ("data", "transforms", "datasets", "loader")}
+FIRST_FLOOR = {"stofm_pyg." + name for name in ("data", "transforms", "datasets", "loader", "corpus")}
 GROUND_MAY_IMPORT = sys.stdlib_module_names | {"torch", "torch_geometric"}
 
 

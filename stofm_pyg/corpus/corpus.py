@@ -1,0 +1,130 @@
+import copy
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from stofm_pyg.corpus.corpus_settings import CorpusSettings
+from stofm_pyg.corpus.manifest import VOCAB, read_manifest
+from stofm_pyg.corpus.shard import Shard
+from stofm_pyg.data import GeneVocab
+from stofm_pyg.data.unknown_key import unknown_key
+
+logger = logging.getLogger(__name__)
+
+
+class Corpus:
+    r"""The slices that :meth:`build_corpus` wrote to a folder.
+
+    Args:
+        directory (str or PathLike): The folder.
+
+    Raises:
+        FileNotFoundError: There is no such folder, no corpus in it, or one of its shards is not there.
+        ValueError: Its manifest or a shard is damaged, or of another version.
+
+    Example:
+        >>> corpus = Corpus("corpus")
+        >>> corpus
+        Corpus(12 slices, 117,082 cells)
+        >>> corpus.select(["brain:151673"]).shards
+        [Shard('brain:151673', cells=3611, parts=4)]
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory).expanduser()
+        content = read_manifest(self.directory)
+        self._vocabulary = content["vocabulary"]
+        try:
+            #: How the slices were converted.
+            self.settings = CorpusSettings(**content["settings"])
+            #: The slices, by name.
+            self.shards = [Shard(self.directory, entry, self._vocabulary) for entry in content["slices"]]
+            #: The names of slices that have not been made, or could not be.
+            self.missing = [entry["name"] for entry in content["missing"]]
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"The manifest of '{self.directory}' is damaged: {type(error).__name__}: {error}. Run "
+                f"'corpus build' again."
+            ) from error
+        for shard in self.shards:
+            _check_size(shard)
+        if self.missing:
+            logger.warning(
+                "Slices missing from '%s': %d, e.g. '%s'; run 'corpus build' again",
+                self.directory,
+                len(self.missing),
+                self.missing[0],
+            )
+
+    @property
+    def names(self) -> list[str]:
+        r"""The names of the slices."""
+        return [shard.name for shard in self.shards]
+
+    @property
+    def num_cells(self) -> int:
+        r"""The number of cells of all slices."""
+        return sum(shard.num_cells for shard in self.shards)
+
+    @cached_property
+    def vocab(self) -> GeneVocab:
+        r"""The vocabulary of the tokens."""
+        vocab = GeneVocab.load(self.directory / VOCAB)
+        if vocab.fingerprint != self._vocabulary:
+            raise ValueError(
+                f"'{self.directory / VOCAB}' is not the vocabulary that the corpus was made with. Run "
+                f"'corpus build' again."
+            )
+        return vocab
+
+    @property
+    def fingerprint(self) -> str:
+        r"""A hash of the names and the content of the slices."""
+        text = json.dumps([[shard.name, shard.entry["sha256"]] for shard in self.shards])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def select(self, names: Sequence[str]) -> "Corpus":
+        r"""Returns a view of some slices, in the order of their names here.
+
+        Args:
+            names (sequence of str): Their names, each once.
+
+        Raises:
+            ValueError: A name is unknown, or there twice.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        shards = {shard.name: shard for shard in self.shards}
+        for number, name in enumerate(names):
+            if name not in shards:
+                raise unknown_key(name, "corpus.names", shards)
+            if name in names[:number]:
+                raise ValueError(f"The slice '{name}' is selected twice. Name each once.")
+        out = copy.copy(self)
+        out.shards = [shards[name] for name in names]
+        out.missing = []
+        return out
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({len(self)} slices, {self.num_cells:,} cells)"
+
+
+def _check_size(shard: Shard):
+    mend = "Run 'corpus build' again, which makes what is missing or damaged."
+    try:
+        size = shard.path.stat().st_size
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"The shard '{shard.path}' of slice '{shard.name}' is not there. {mend}"
+        ) from error
+    if size != shard.entry["bytes"]:
+        raise ValueError(
+            f"The shard '{shard.path}' of slice '{shard.name}' is damaged: it has {size:,} bytes, "
+            f"{shard.entry['bytes']:,} were written. {mend}"
+        )

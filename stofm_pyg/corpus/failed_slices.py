@@ -1,0 +1,34 @@
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Failure(NamedTuple):
+    r"""A slice that could not be converted; its name is empty if its file could not be read at all."""
+
+    file: Path
+    slice: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"'{self.file}'" + (f", slice {self.slice!r}" if self.slice else "")
+        return f"{where}: {' '.join(self.reason.split())}"
+
+
+class FailedSlices(ValueError):
+    r"""Raised by :meth:`build_corpus` at its end where slices could not be converted; the others are
+    in the corpus.
+
+    Args:
+        failures (list[Failure]): What failed, and why.
+        directory (Path): The corpus.
+    """
+
+    def __init__(self, failures: list[Failure], directory: Path):
+        self.failures = failures
+        self.directory = directory
+        told = "; ".join(map(str, failures))
+        number = "One slice" if len(failures) == 1 else f"{len(failures):,} slices"
+        super().__init__(
+            f"{number} failed; what could be made is in '{directory}'. Mend or leave out what failed "
+            f"and run it again, which makes only what is missing. {told}"
+        )

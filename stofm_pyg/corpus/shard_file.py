@@ -1,0 +1,83 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from stofm_pyg._files import write_atomically
+
+FORMAT, VERSION = "stofm_pyg.corpus.shard", 1
+MARK = "content"
+FOLDER = "shards"
+BYTES_PER_READ = 2**22
+
+
+def shard_path(directory: Path, key: str) -> Path:
+    r"""Where the shard of a key lies in a corpus; its report lies beside it, as JSON."""
+    return directory / FOLDER / f"{key}.safetensors"
+
+
+def write_shard(directory: Path, key: str, tensors: dict[str, Tensor], report: dict[str, Any]):
+    r"""Writes a shard, then its report: where there is a report, the shard is whole.
+
+    Args:
+        directory (Path): The corpus.
+        key (str): The key of the shard.
+        tensors (dict[str, torch.Tensor]): What the shard holds.
+        report (dict): What is known of the slice; size and checksum of the shard are added.
+    """
+    path = shard_path(directory, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{key}.*.tmp"):  # By a process that was killed.
+        left.unlink(missing_ok=True)
+    save_tensors(path, tensors, FORMAT, VERSION, key)
+    common = {"format": FORMAT, "version": VERSION, "key": key}
+    report = common | report | {"bytes": path.stat().st_size, "sha256": file_hash(path)}
+    text = json.dumps(report) + "\n"
+    write_atomically(path.with_suffix(".json"), lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], form: str, version: int, key: str):
+    r"""Writes a safetensors file of a corpus, as a whole or not at all; the same content is the same
+    file."""
+    tensors = {name: value.contiguous() for name, value in tensors.items()}
+    # One entry: safetensors writes several in any order.
+    metadata = {MARK: mark(form, version, key)}
+    write_atomically(path, lambda part: save_file(tensors, part, metadata))
+
+
+def mark(form: str, version: int, key: str) -> str:
+    r"""What the header of a file of a corpus says that it is."""
+    return f"{form} version {version} of {key}"
+
+
+def read_report(directory: Path, key: str) -> dict[str, Any] | None:
+    r"""Returns the report of a shard that is there with the size it was written with, else
+    :obj:`None`."""
+    path = shard_path(directory, key)
+    try:
+        report = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        return None
+    if not isinstance(report, dict):
+        return None
+    found = (report.get("format"), report.get("version"), report.get("key"), report.get("bytes"))
+    return report if found == (FORMAT, VERSION, key, size) else None
+
+
+def is_intact(directory: Path, key: str) -> bool:
+    r"""Whether a shard is there and holds what was written. Reads all of it."""
+    report = read_report(directory, key)
+    return report is not None and file_hash(shard_path(directory, key)) == report.get("sha256")
+
+
+def file_hash(path: Path) -> str:
+    r"""Returns the SHA-256 of the content of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BYTES_PER_READ):
+            digest.update(block)
+    return digest.hexdigest()
