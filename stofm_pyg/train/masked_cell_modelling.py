@@ -20,7 +20,7 @@ class MaskedCellModelling(torch.nn.Module):
     Shapes:
         - **input:** a :class:`SliceEncoderOutput` and a batch with :obj:`mask` :math:`(N)` and
           :obj:`target` :math:`(M, C_{out})`, as :class:`~stofm_pyg.transforms.MaskCells` makes them
-        - **output:** the loss, a scalar
+        - **output:** the loss, a scalar; zero for a batch without masked cells
     """
 
     losses = ("mse", "cosine")
@@ -34,7 +34,17 @@ class MaskedCellModelling(torch.nn.Module):
 
     def forward(self, output: SliceEncoderOutput, batch: Data) -> Tensor:
         r"""Runs the forward pass of the module."""
-        pred = self.head(output.x[batch.mask])
+        pred = self.predict(output, batch)
+        if pred.size(0) == 0:
+            return pred.sum()  # Zero, and so is the gradient; the mean of nothing is not.
         if self.loss == "mse":
             return F.mse_loss(pred, batch.target)
         return 1 - F.cosine_similarity(pred, batch.target, dim=-1).mean()
+
+    def predict(self, output: SliceEncoderOutput, batch: Data) -> Tensor:
+        r"""Returns the features of masked cells :math:`(M, C_{out})` as the model sees them."""
+        return self.head(output.x[batch.mask])
+
+    def count(self, batch: Data) -> int:
+        r"""Returns how many cells of a batch are masked."""
+        return int(batch.mask.sum())

@@ -41,7 +41,15 @@ class PairwiseDistanceRecovery(torch.nn.Module):
 
     def forward(self, output: SliceEncoderOutput, batch: Data) -> Tensor:
         r"""Runs the forward pass of the module."""
-        if batch.pair_index.size(1) == 0:
-            return output.x.sum() * 0.0
-        pred = self.head(output.pair.pairs(batch.pair_index)).view(-1)
+        pred = self.predict(output, batch)
+        if pred.numel() == 0:
+            return pred.sum() + output.x.sum() * 0.0  # Zero, from which every weight has a gradient.
         return F.mse_loss(pred, batch.pair_distance)
+
+    def predict(self, output: SliceEncoderOutput, batch: Data) -> Tensor:
+        r"""Returns the true distances of the scored pairs :math:`(P)` as the model sees them."""
+        return self.head(output.pair.pairs(batch.pair_index)).view(-1)
+
+    def count(self, batch: Data) -> int:
+        r"""Returns how many pairs of a batch are scored."""
+        return batch.pair_index.size(1)

@@ -56,7 +56,9 @@ def test_what_is_written(slices, tmp_path):
     found = curves(tmp_path)
     assert set(found) == {
         f"adapt/{name}"
-        for name in ("mgm", "contrastive", "loss", "accuracy", "lr", "held_out_accuracy")
+        for name in (
+            "mgm", "contrastive", "loss", "accuracy", "grad_norm", "lr", "held_out_accuracy"
+        )
     }
     assert sorted(found["adapt/loss"]) == [1, 2, 3, 4, 5, 6]
 

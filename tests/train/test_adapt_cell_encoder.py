@@ -91,7 +91,7 @@ def test_learns_what_is_to_be_learned():
 
 def test_scalars():
     curve, result, _ = adapt()
-    names = {"mgm", "contrastive", "accuracy", "loss", "lr", "held_out_accuracy"}
+    names = {"mgm", "contrastive", "accuracy", "loss", "grad_norm", "lr", "held_out_accuracy"}
     assert curve[3].keys() == names
     assert [step["lr"] for step in result.history] == [step["lr"] for step in curve.values()]
     assert curve[12]["lr"] == pytest.approx(0.0)

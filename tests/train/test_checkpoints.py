@@ -82,3 +82,32 @@ def test_keep():
 
 def test_repr():
     assert repr(Checkpoints("a/b", 3)) == "Checkpoints('a/b', keep=3)"
+
+
+def test_the_best_is_kept_however_old(tmp_path):
+    kept = Checkpoints(tmp_path, keep=2)
+    assert kept.load_best() is None
+    for step, score in enumerate([5.0, 3.0, None, 4.0, float("nan"), 3.0], start=1):
+        kept.save(step, {"step": step, "x": torch.full((3,), float(step))}, score)
+    best = kept.load_best()
+    assert best["step"] == 2 and best["score"] == 3.0 and torch.equal(best["x"], torch.full((3,), 2.0))
+    assert kept.load_newest()["step"] == 6 and len(list(tmp_path.iterdir())) == 3
+    # Another run knows the score of the best, too.
+    again = Checkpoints(tmp_path)
+    again.save(7, {"step": 7}, 3.5)
+    assert again.load_best()["step"] == 2
+    again.save(8, {"step": 8}, 2.5)
+    assert again.load_best() == {"step": 8, "score": 2.5}
+
+
+def test_a_damaged_best(tmp_path, caplog):
+    kept = Checkpoints(tmp_path)
+    kept.save(1, {"step": 1}, 1.0)
+    kept.best_path.write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="best.pt' is damaged .* remove it, and the next"):
+        kept.load_best()
+    again = Checkpoints(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        again.save(2, {"step": 2}, 9.0)
+    assert "best.pt' is damaged" in caplog.text
+    assert again.load_best()["step"] == 2 and again.load_newest()["step"] == 2

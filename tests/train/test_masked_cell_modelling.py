@@ -70,3 +70,19 @@ def test_the_head_is_two_layers_from_embedding_to_features():
 def test_unknown_loss():
     with pytest.raises(ValueError, match="Unknown loss 'l1'; known: mse, cosine"):
         MaskedCellModelling(8, 5, loss="l1")
+
+
+@pytest.mark.parametrize("loss", ["mse", "cosine"])
+def test_no_masked_cell(output, loss):
+    objective = MaskedCellModelling(2, 2, loss)
+    batch = Data(mask=torch.zeros(3, dtype=torch.bool), target=torch.empty(0, 2))
+    value = objective(output, batch)
+    assert value.dim() == 0 and value.item() == 0 and objective.count(batch) == 0
+    value.backward()
+    # Every weight has a gradient, which several processes wait for.
+    for tensor in (output.x, *objective.parameters()):
+        assert torch.equal(tensor.grad, torch.zeros_like(tensor))
+
+
+def test_count(batch):
+    assert MaskedCellModelling(2, 2).count(batch) == 2

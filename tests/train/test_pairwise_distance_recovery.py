@@ -45,10 +45,18 @@ def test_mean_squared_error(output):
 
 def test_no_pairs(output):
     batch = Data(pair_index=torch.empty(2, 0, dtype=torch.long), pair_distance=torch.empty(0))
-    loss = PairwiseDistanceRecovery(2)(output, batch)
-    assert loss.dim() == 0 and float(loss.detach()) == 0
+    objective = PairwiseDistanceRecovery(2)
+    loss = objective(output, batch)
+    assert loss.dim() == 0 and float(loss.detach()) == 0 and objective.count(batch) == 0
     loss.backward()
-    assert torch.equal(output.x.grad, torch.zeros(3, 4))
+    # Every weight has a gradient, which several processes wait for.
+    for tensor in (output.x, output.pair.edge_bias, output.pair.far, *objective.parameters()):
+        assert torch.equal(tensor.grad, torch.zeros_like(tensor))
+
+
+def test_count():
+    batch = Data(pair_index=torch.tensor([[1, 0, 2], [0, 2, 1]]), pair_distance=torch.ones(3))
+    assert PairwiseDistanceRecovery(2).count(batch) == 3
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -150,3 +150,40 @@ def test_both_objectives_train_the_model_on_batches_of_our_transforms(conv):
         assert last < 0.7 * first
     unchanged = [k for k, v in pretraining.state_dict().items() if torch.equal(v, before[k])]
     assert unchanged == []
+
+
+def test_counts_and_shares():
+    class Counted(Constant):
+        def count(self, batch):
+            return len(batch)
+
+    objectives = {"a": Counted(2.0), "b": Constant(3.0)}
+    pretraining = Pretraining(CountingModel(), objectives, {"b": 0.5})
+    assert pretraining.counts("batch").tolist() == [5, 1]
+    losses = pretraining("batch", torch.tensor([0.5, 0.1]))
+    expected = {"a": 1.0, "b": 0.3, "loss": 1.15}
+    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected)
+
+
+def test_subpatches_one_by_one_add_up_to_their_batch():
+    torch.manual_seed(0)
+    model = SToFM(4, 16, 1, heads=2, num_gaussians=8, max_distance=3.0)
+    objectives = {"mcm": MaskedCellModelling(16, 4), "pdr": PairwiseDistanceRecovery(2)}
+    pretraining = Pretraining(model, objectives)
+    with torch.no_grad():
+        pretraining.objectives["pdr"].head.lins[-1].weight.fill_(0.3)
+    batch = make_batch(0)
+    parts = [Batch.from_data_list([data]) for data in batch.to_data_list()]
+    counts = torch.stack([pretraining.counts(part) for part in parts])
+    assert torch.equal(counts.sum(dim=0), pretraining.counts(batch)) and (counts > 0).all()
+
+    pretraining(batch)["loss"].backward()
+    whole = [p.grad.clone() for p in pretraining.parameters()]
+    pretraining.zero_grad()
+    shares = counts / counts.sum(dim=0)
+    losses = [pretraining(part, share) for part, share in zip(parts, shares, strict=True)]
+    for name, expected in pretraining(batch).items():
+        assert sum(loss[name] for loss in losses).item() == pytest.approx(expected.item(), rel=1e-5)
+    sum(loss["loss"] for loss in losses).backward()
+    for parameter, expected in zip(pretraining.parameters(), whole, strict=True):
+        assert largest_error(parameter.grad, expected) <= 1e-5

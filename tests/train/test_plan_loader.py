@@ -1,0 +1,64 @@
+from itertools import islice
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from stofm_pyg.train import BatchPlan, PlanLoader
+from tests.train.engine_case import Subpatches
+
+
+def describe(step):
+    return [(part.batch.name, part.batch.x, part.counted) for part in step]
+
+
+def same(ours, theirs):
+    return all(
+        a[0] == b[0] and torch.equal(a[1], b[1]) and a[2] == b[2]
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_the_steps_of_the_plan():
+    dataset = Subpatches()
+    plan = BatchPlan(dataset.sizes, 4, 3, 2, seed=1)
+    steps = list(islice(PlanLoader(dataset, plan, start=2), 4))
+    for number, step in enumerate(steps, start=2):
+        expected = plan.step(number)
+        assert [part.counted for part in step] == [counted for *_, counted in expected]
+        for part, (index, draw, _) in zip(step, expected, strict=True):
+            assert isinstance(part.batch, Batch) and part.names == [f"slice_{index}"]
+            assert torch.equal(part.batch.x, dataset[index, draw].x)
+
+
+def test_joined_subpatches():
+    dataset = Subpatches()
+    plan = BatchPlan(dataset.sizes, 5, 2, 0, seed=1)
+    for step, (indices, draw, counted) in zip(
+        PlanLoader(dataset, plan, end=6, micro_batch_size=2),
+        [plan.micro_batches(number, 2)[0] for number in range(6)],
+        strict=True,
+    ):
+        assert step[0].counted == counted and step[0].batch.num_graphs == len(indices)
+        assert torch.equal(step[0].batch.x, torch.cat([dataset[i, draw].x for i in indices]))
+        pairs = torch.cat(
+            [dataset[i, draw].pair_index + step[0].batch.ptr[k] for k, i in enumerate(indices)], dim=1
+        )
+        assert torch.equal(step[0].batch.pair_index, pairs)
+
+
+def test_workers_load_the_same():
+    dataset = Subpatches()
+    plan = BatchPlan(dataset.sizes, 4)
+    state = torch.get_rng_state()
+    alone = [describe(step) for step in PlanLoader(dataset, plan, 1, 4)]
+    helped = [describe(step) for step in PlanLoader(dataset, plan, 1, 4, num_workers=2)]
+    assert len(alone) == 3 and all(map(same, alone, helped))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("start", "size"), [(0, 0), (-1, 1)])
+def test_bad_arguments(start, size):
+    plan = BatchPlan([1], 1)
+    with pytest.raises(ValueError, match=rf"'micro_batch_size' must .* \(got {size} and {start}\)"):
+        PlanLoader(Subpatches(1), plan, start, micro_batch_size=size)
