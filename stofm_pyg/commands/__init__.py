@@ -1,6 +1,6 @@
 r"""The commands of the command line, one file each: a docstring that says what it does,
 ``add_arguments(parser)``, and ``run(args)``, which returns the exit status."""
 
-from stofm_pyg.commands import adapt, corpus
+from stofm_pyg.commands import adapt, corpus, pretrain
 
-COMMANDS = {"adapt": adapt, "corpus": corpus}
+COMMANDS = {"adapt": adapt, "corpus": corpus, "pretrain": pretrain}

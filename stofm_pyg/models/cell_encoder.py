@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stofm_pyg.data import CellTokens, GeneVocab
 from stofm_pyg.models.cell_encoder_files import (
-    read_head,
+    read_part,
     read_proj,
     save_bert,
     save_proj,
@@ -19,6 +19,7 @@ from stofm_pyg.models.cell_encoder_files import (
 from stofm_pyg.models.check_tokens import check_tokens
 from stofm_pyg.models.embedding_cache import EmbeddingCache
 from stofm_pyg.models.encode_cells import encode_cells
+from stofm_pyg.models.feature_scale import FeatureScale
 from stofm_pyg.models.fit_vocab import fit_vocab
 from stofm_pyg.models.folded_encoder import FoldedEncoder
 from stofm_pyg.models.gene_head import GeneHead
@@ -30,7 +31,8 @@ from stofm_pyg.models.read_bert import read_bert
 if TYPE_CHECKING:
     from transformers import BertModel
 
-BERT, PROJ, HEAD = "cell_bert", "cell_proj.bin", "gene_head.safetensors"
+BERT, PROJ = "cell_bert", "cell_proj.bin"
+HEAD, SCALE = "gene_head.safetensors", "feature_scale.safetensors"
 
 
 class CellEncoder(torch.nn.Module):
@@ -58,7 +60,8 @@ class CellEncoder(torch.nn.Module):
 
     Shapes:
         - **input:** the tokens of :math:`N` cells, CLS first, as a :class:`~stofm_pyg.data.CellTokens`
-        - **output:** embeddings :math:`(N, C_{out})` of length one
+        - **output:** embeddings :math:`(N, C_{out})` of length one, or scaled channel by channel if
+          there is a :obj:`scale`, a :class:`FeatureScale`
 
     Examples:
         >>> cells = RankValueTokenizer(vocab)(adata)
@@ -103,7 +106,8 @@ class CellEncoder(torch.nn.Module):
     def _set(self, bert: BertModel, out_channels: int, gene_head: bool):
         self.bert = bert
         self.proj = torch.nn.Linear(bert.config.hidden_size, out_channels)
-        self.gene_head = None
+        self.gene_head: GeneHead | None = None
+        self.scale: FeatureScale | None = None
         if gene_head:
             self._add_head()
 
@@ -144,25 +148,29 @@ class CellEncoder(torch.nn.Module):
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike) -> CellEncoder:
-        r"""Reads an encoder that :meth:`save_pretrained` wrote, with its :class:`GeneHead` if it had
-        one; see :meth:`from_official` for errors."""
+        r"""Reads an encoder that :meth:`save_pretrained` wrote, with its :class:`GeneHead` and its
+        :class:`FeatureScale` if it had them; see :meth:`from_official` for errors."""
         encoder = cls.from_official(directory)
-        path = Path(directory).expanduser() / HEAD
-        if path.is_file():
+        directory = Path(directory).expanduser()
+        if (directory / HEAD).is_file():
             encoder._add_head()
-            encoder.gene_head.load_state_dict(read_head(path))
+            encoder.gene_head.load_state_dict(read_part(directory / HEAD))
+        if (directory / SCALE).is_file():
+            encoder.scale = FeatureScale(encoder.out_channels)
+            encoder.scale.load_state_dict(read_part(directory / SCALE))
         return encoder
 
     def save_pretrained(self, directory: str | os.PathLike):
         r"""Writes the encoder in the official layout, which transformers and the official code can read,
-        and its :class:`GeneHead` to a file beside it; each file as a whole."""
+        and its :class:`GeneHead` and :class:`FeatureScale` to files beside it; each file as a whole."""
         directory = Path(directory).expanduser()
         save_bert(self.bert, directory / BERT)
         save_proj(self.proj, directory / PROJ)
-        if self.gene_head is not None:
-            save_state(self.gene_head, directory / HEAD)
-        else:
-            (directory / HEAD).unlink(missing_ok=True)
+        for name, module in ((HEAD, self.gene_head), (SCALE, self.scale)):
+            if module is not None:
+                save_state(module, directory / name)
+            else:
+                (directory / name).unlink(missing_ok=True)
 
     @classmethod
     def from_geneformer(
@@ -274,7 +282,7 @@ class CellEncoder(torch.nn.Module):
         self._check(cell_tokens)
         states = self.hidden_states(cell_tokens.tokens, cell_tokens.lengths)
         first = states[cell_tokens.ptr[:-1].to(states.device)]
-        return F.normalize(self.proj(first), dim=-1)
+        return self._scaled(F.normalize(self.proj(first), dim=-1))
 
     def encode(
         self,
@@ -321,10 +329,23 @@ class CellEncoder(torch.nn.Module):
             if x is not None:
                 return x
         folded = FoldedEncoder(self.bert, self.proj, cell_tokens.tokens, device, dtype)
-        x = encode_cells(folded, cell_tokens, token_budget, progress)
+        x = self._scaled(encode_cells(folded, cell_tokens, token_budget, progress))
         if kept is not None:
             kept.save(x)
         return x
+
+    def fingerprint(self) -> str:
+        r"""A hash of all that an embedding depends on beside the tokens."""
+        tensors = {}
+        for name in ("bert", "proj", "scale"):
+            module = getattr(self, name)
+            state = {} if module is None else module.state_dict()
+            tensors |= {f"{name}.{key}": value for key, value in state.items()}
+        names = ("hidden_act", "num_attention_heads", "layer_norm_eps")
+        return hash_tensors(tensors, {name: getattr(self.bert.config, name) for name in names})
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self.scale is None else self.scale(x)
 
     def _check(self, cell_tokens: CellTokens):
         known, given = self.vocab_fingerprint, cell_tokens.fingerprint
@@ -336,11 +357,7 @@ class CellEncoder(torch.nn.Module):
 
     def _cache_key(self, cell_tokens: CellTokens, settings: dict[str, str]) -> str:
         tensors = {"tokens": cell_tokens.tokens, "ptr": cell_tokens.ptr}
-        for name, module in (("bert", self.bert), ("proj", self.proj)):
-            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-        names = ("hidden_act", "num_attention_heads", "layer_norm_eps")
-        config = {name: getattr(self.bert.config, name) for name in names}
-        return hash_tensors(tensors, config | settings)
+        return hash_tensors(tensors, {"encoder": self.fingerprint(), **settings})
 
     def __repr__(self) -> str:
         config = self.bert.config

@@ -43,8 +43,8 @@ def read_proj(path: Path, channels: int) -> dict[str, Tensor]:
     return dict(state)
 
 
-def read_head(path: Path) -> dict[str, Tensor]:
-    r"""Reads the weights of a :class:`GeneHead`.
+def read_part(path: Path) -> dict[str, Tensor]:
+    r"""Reads the weights of a part of an encoder that :meth:`save_state` wrote.
 
     Raises:
         ValueError: If the file is damaged.

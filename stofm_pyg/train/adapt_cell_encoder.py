@@ -26,6 +26,8 @@ class AdaptationResult:
     history: list[dict[str, float]]
     #: The share of masked genes found in the cells held out.
     held_out_accuracy: float
+    #: Whether it was told to end before the last step.
+    stopped: bool = False
 
 
 def adapt_cell_encoder(
@@ -37,6 +39,7 @@ def adapt_cell_encoder(
     checkpoints: str | os.PathLike | None = None,
     save_every: int = 100,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> AdaptationResult:
     r"""Adapts a cell encoder, in place, to the cells of some slices, by masked gene modelling and a
     contrastive loss (see :class:`DomainAdaptation`).
@@ -56,6 +59,8 @@ def adapt_cell_encoder(
         on_step (Callable, optional): Called after each step with the number of steps done and its
             scalars: losses, :obj:`"accuracy"`, :obj:`"lr"`, and now and then
             :obj:`"held_out_accuracy"`. (default: :obj:`None`)
+        stop (Callable, optional): Asked in every step whether to end after it, with a checkpoint.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: The cells are of another vocabulary or too few, or the checkpoints are damaged or of
@@ -76,15 +81,17 @@ def adapt_cell_encoder(
         scalars["lr"] = trainer.current_lr
         if step % curve_every == 0 or step == settings.num_steps:
             scalars["held_out_accuracy"] = held_out_accuracy(module, curve)
-        if kept is not None and (step % save_every == 0 or step == settings.num_steps):
-            kept.save(step, {**trainer.state_dict(), "run": run})
         if on_step is not None:
             on_step(step, scalars)
+        last = step == settings.num_steps or trainer.stopped
+        if kept is not None and (step % save_every == 0 or last):
+            kept.save(step, {**trainer.state_dict(), "run": run})
 
-    trainer = Trainer(module, settings.lr, on_step=report)
+    trainer = Trainer(module, settings.lr, on_step=report, stop=stop)
     start = _resume(trainer, kept, run)
     history = trainer.fit(task.batches(start), settings.num_steps)
-    return AdaptationResult(history, held_out_accuracy(module, held))
+    stopped = trainer.stopped and trainer.step < settings.num_steps
+    return AdaptationResult(history, held_out_accuracy(module, held), stopped)
 
 
 def _resume(trainer: Trainer, kept: Checkpoints | None, run: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 import stofm_pyg.models.cell_encoder as module
 from stofm_pyg.data import CellTokens, GeneVocab
 from stofm_pyg.models.cell_encoder import CellEncoder
+from stofm_pyg.models.feature_scale import FeatureScale
 from tests.cell_encoders import (
     RAGGED,
     make_cells,
@@ -186,6 +187,21 @@ def test_save_and_load(tmp_path):
     assert CellEncoder.from_pretrained(tmp_path / "new" / "encoder").gene_head is None
 
 
+def test_scaled_embeddings(tmp_path):
+    encoder, cells = make_encoder(), make_cells()
+    plain = encoder.encode(cells)
+    encoder.scale = FeatureScale.fit([plain])
+    expected = (plain - plain.mean(dim=0)) / plain.std(dim=0, correction=0)
+    assert torch.allclose(encoder.encode(cells), expected, atol=1e-4)
+    assert torch.allclose(encoder(cells), expected, atol=1e-4)
+    encoder.save_pretrained(tmp_path)
+    again = CellEncoder.from_pretrained(tmp_path)
+    assert torch.equal(again.encode(cells), encoder.encode(cells))
+    assert torch.equal(CellEncoder.from_official(tmp_path).encode(cells), plain)
+    CellEncoder.from_official(tmp_path).save_pretrained(tmp_path)
+    assert CellEncoder.from_pretrained(tmp_path).scale is None
+
+
 def test_the_official_code_can_read_what_is_saved(tmp_path):
     encoder, cells = make_encoder(), make_cells()
     encoder.save_pretrained(tmp_path)
@@ -289,12 +305,15 @@ def test_whatever_changes_the_embedding_is_another_entry(tmp_path, monkeypatch):
     moved = make_encoder()
     with torch.no_grad():
         moved.proj.bias[0] += 1e-3
+    scaled = make_encoder()
+    scaled.scale = FeatureScale.fit([torch.randn(9, 6)])
     variants = [
         (make_encoder(), make_cells(), {}),
         (make_encoder(), CellTokens(tokens, make_cells().ptr), {}),
         (make_encoder(), CellTokens(make_cells().tokens, make_cells(RAGGED[::-1]).ptr), {}),
         (changed, make_cells(), {}),
         (moved, make_cells(), {}),
+        (scaled, make_cells(), {}),
         (make_encoder(act="gelu"), make_cells(), {}),
         (make_encoder(heads=4), make_cells(), {}),
         (make_encoder(), make_cells(), {"dtype": torch.bfloat16}),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stofm_pyg.models.cell_encoder_files import read_head, read_proj, save_bert, save_proj, save_state
+from stofm_pyg.models.cell_encoder_files import read_part, read_proj, save_bert, save_proj, save_state
 from tests.cell_encoders import make_encoder
 
 
@@ -62,7 +62,7 @@ def test_truncated_files(tmp_path):
     with pytest.raises(ValueError, match="damaged"):
         read_proj(tmp_path / "proj.bin", 4)
     with pytest.raises(ValueError, match="damaged"):
-        read_head(tmp_path / "head")
+        read_part(tmp_path / "head")
     (tmp_path / "proj.bin").write_bytes(b"")
     with pytest.raises(ValueError, match="damaged"):
         read_proj(tmp_path / "proj.bin", 4)
