@@ -13,6 +13,7 @@ from benchmarks.methods import METHODS  # noqa: E402
 from benchmarks.presets import PRESETS  # noqa: E402
 from benchmarks.splits import SPLITS  # noqa: E402
 from benchmarks.tasks import TASKS  # noqa: E402
+from benchmarks.tasks.segmentation import FEATURES  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +33,17 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--conv", default="SE2TransformerConv", help="a PyG operator to compare with the SE(2) layer"
     )
+    out.add_argument(
+        "--features",
+        choices=FEATURES,
+        default="tokens",
+        help="what stofm sees of a cell: the embedding that a cell encoder makes of its ranked genes, "
+        "with principal components in a row beside it, or these alone (default: tokens)",
+    )
+    out.add_argument("--vocab", metavar="DIR|FILE", help="genes and their tokens: a Geneformer, or a "
+        "saved vocabulary (default: made of the slices)")  # fmt: skip
+    out.add_argument("--cell-encoder", metavar="DIR", help="a cell encoder as 'python -m stofm_pyg "
+        "adapt' writes it (default: a small one is adapted to the slices)")  # fmt: skip
     out.add_argument("--runs", type=int, default=3, help="seeds to repeat with (default: 3)")
     out.add_argument("--seed", type=int, default=0, help="first seed (default: 0)")
     out.add_argument("--preset", choices=list(PRESETS), default="small")

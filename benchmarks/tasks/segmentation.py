@@ -3,6 +3,7 @@ r"""Tissue-domain segmentation: a head on frozen embeddings names the domain of 
 import time
 from argparse import Namespace
 from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,36 +16,47 @@ from benchmarks.head import predict_folds
 from benchmarks.methods import METHODS
 from benchmarks.presets import PRESETS
 from benchmarks.report import Report
+from benchmarks.slice_source import SliceSource
 from benchmarks.splits import cell_labels, make_folds
-from stofm_pyg.datasets import H5adSlices, SyntheticTissue
+from benchmarks.token_features import TokenFeatures
 from stofm_pyg.nn.conv_resolver import find_conv
 
 RADIUS = 8.0
 SE2 = "SE2TransformerConv"
+FEATURES = ("tokens", "pca")
 
 
 def run(args: Namespace) -> int:
     r"""Runs the task as the command line says; returns the exit status."""
     preset = PRESETS[args.preset]
     device = find_device(args.device)
-    methods = make_methods(args.method, args.conv, preset, device)
+    rows = make_rows(args.method, args.conv, args.features, preset, device)
+    if args.features == "pca" and (args.vocab or args.cell_encoder):
+        raise ValueError("--vocab and --cell-encoder are for tokens; leave out --features pca, or them")
     if args.runs < 1:
         raise ValueError(f"--runs must be at least 1 (got {args.runs})")
     report = Report(args.out)
 
-    slices = load_slices(args, preset)
+    source = SliceSource(args.data, args.slice_key, preset, RADIUS, args.seed)
+    slices = source.with_pca(args.label)
     labelled = sum((cell_labels(data, args.label) >= 0).any() for data in slices)
     split = args.split or ("cross" if labelled > 1 else "blocks")
     classes = slices[0].classes[args.label]
     check_labels(slices, args.label, classes)
     make_folds(split, slices, args.label, args.seed)  # What cannot be split fails before any work.
+    tokens = None
+    if any(row.on_tokens for row in rows.values()):
+        tokens = TokenFeatures(source, preset.encoder, args.vocab, args.cell_encoder, device)
     report.start(
         task="segmentation",
         data=[str(file) for file in args.data] if args.data else "SyntheticTissue",
         label=args.label,
         split=split,
-        methods=list(methods),
+        methods=list(rows),
         conv=args.conv,
+        features=args.features,
+        vocab=tokens.vocab.fingerprint if tokens is not None else None,
+        cell_encoder=args.cell_encoder,
         seed=args.seed,
         runs=args.runs,
         preset={"name": args.preset, "radius": RADIUS, **asdict(preset)},
@@ -53,24 +65,33 @@ def run(args: Namespace) -> int:
     )
 
     interrupted = False
-    work = args.runs * sum(method.work(slices) for method in methods.values())
-    with logging_redirect_tqdm(), tqdm(total=work, desc="segmentation", unit="step") as bar:
+    work = sum(row.method.work(slices) for row in rows.values())
+    work += tokens.work() if tokens is not None else 0
+    with logging_redirect_tqdm(), tqdm(total=args.runs * work, desc="segmentation", unit="step") as bar:
         try:
             for seed in range(args.seed, args.seed + args.runs):
-                for name, method in methods.items():
+                for name, row in rows.items():
                     bar.set_description(f"{name}, seed {seed}")
-                    one_run(report, name, method, slices, args.label, classes, split, seed, bar)
+                    features = tokens if row.on_tokens else None
+                    one_run(
+                        report, name, row.method, features, slices, args.label, classes, split, seed, bar
+                    )
         except KeyboardInterrupt:
             interrupted = True
     print(report.finish(interrupted=interrupted))
     return 130 if interrupted else 0
 
 
-def one_run(report, name, method, slices, label, classes, split, seed, bar):
+def one_run(report, name, method, features, slices, label, classes, split, seed, bar):
     r"""One method with one seed: embeds, predicts every fold, scores every slice."""
-    before = time.perf_counter()
+    seconds = {}
     with report.tensorboard(name, seed) as writer:
-        embeddings = method.embed(slices, seed, bar.update, writer)
+        inputs = slices
+        if features is not None:
+            inputs = features.slices(seed, bar.update, writer)
+            seconds["features"] = features.seconds  # Of each row, though made once.
+        before = time.perf_counter()
+        embeddings = method.embed(inputs, seed, bar.update, writer)
         embedded = time.perf_counter()
         folds = make_folds(split, slices, label, seed)
         predictions = predict_folds(slices, label, embeddings, folds, classes)
@@ -90,36 +111,39 @@ def one_run(report, name, method, slices, label, classes, split, seed, bar):
         seed,
         scores,
         confusion,
-        seconds={"embed": embedded - before, "head": time.perf_counter() - embedded},
+        seconds=seconds | {"embed": embedded - before, "head": time.perf_counter() - embedded},
     )
     report.pictures(name, seed, slices, label, classes, predictions, confusion)
 
 
-def make_methods(names: str, conv: str, preset, device: torch.device) -> dict:
-    r"""The methods by the name of their row; another operator gets a row beside the SE(2) layer's."""
+class Row(NamedTuple):
+    r"""A row of the table: a method, and whether it sees features made of tokens or the PCA."""
+
+    method: Any
+    on_tokens: bool = False
+
+
+def make_rows(names: str, conv: str, features: str, preset, device: torch.device) -> dict[str, Row]:
+    r"""The rows by name. SToFM has one for tokens and one for the PCA, or the latter alone; another
+    operator gets a row beside the SE(2) layer's, on the features that were asked for."""
     out = {}
+    another = find_conv(conv) is not find_conv(SE2)
     for name in dict.fromkeys(part.strip() for part in names.split(",")):
         if name not in METHODS:
             raise ValueError(f"Unknown method '{name}'; known: {', '.join(METHODS)}")
         if name != "stofm":
-            out[name] = METHODS[name]()
+            out[name] = Row(METHODS[name]())
             continue
-        out[name] = METHODS[name](preset, SE2, RADIUS, device)
-        if find_conv(conv) is not find_conv(SE2):
-            out[f"stofm ({conv})"] = METHODS[name](preset, conv, RADIUS, device)
+        se2 = METHODS[name](preset, SE2, RADIUS, device)
+        other = METHODS[name](preset, conv, RADIUS, device) if another else None
+        if features == "tokens":
+            out[name] = Row(se2, on_tokens=True)
+            if another:
+                out[f"stofm ({conv})"] = Row(other, on_tokens=True)
+        out["stofm (pca)"] = Row(se2)
+        if another and features == "pca":
+            out[f"stofm (pca, {conv})"] = Row(other)
     return out
-
-
-def load_slices(args: Namespace, preset) -> list:
-    r"""The slices to segment, with their graphs, virtual cells and labels."""
-    kwargs = {"labels": (args.label,), "radius": RADIUS, "seed": args.seed}
-    if args.data:
-        return list(H5adSlices(args.data, slice_key=args.slice_key, **kwargs))
-    return list(
-        SyntheticTissue(
-            num_slices=preset.num_slices, cells_per_slice=preset.cells_per_slice, **kwargs
-        )
-    )
 
 
 def check_labels(slices, label: str, classes: list[str]):

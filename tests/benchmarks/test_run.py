@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks import run
+from benchmarks.methods.pca import PCA
 from benchmarks.methods.stofm import SToFMPretrained
+from benchmarks.token_features import TokenFeatures
+from stofm_pyg.cli import main as cli
+from stofm_pyg.data import GeneVocab
 from stofm_pyg.datasets.generate_tissue import generate_tissue
 
 
@@ -35,7 +39,9 @@ def test_all_methods_on_generated_tissue(tmp_path, capsys):
     assert results["split"] == "cross"
     assert results["seed"] == 5
     assert results["versions"]["torch"]
-    assert list(results["summary"]) == ["stofm", "pca", "neighbour-pca", "coordinates"]
+    assert results["features"] == "tokens"
+    rows = ["stofm", "stofm (pca)", "pca", "neighbour-pca", "coordinates"]
+    assert list(results["summary"]) == rows
     for name, row in results["summary"].items():
         runs = [r for r in results["results"] if r["method"] == name]
         assert [r["seed"] for r in runs] == [5, 6]
@@ -54,7 +60,7 @@ def test_all_methods_on_generated_tissue(tmp_path, capsys):
     assert "| neighbour-pca |" in table
     assert "| neighbour-pca |" in capsys.readouterr().out
     pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert len(pictures) == 12
+    assert len(pictures) == 15
     assert "stofm-truth-and-prediction.png" in pictures
     for path in (tmp_path / "pictures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -65,8 +71,59 @@ def test_another_conv_has_a_row_beside_the_se2_layer(tissue, tmp_path):
     args = ("--data", tissue, "--method", "stofm", "--conv", "GCNConv", "--runs", 1)
     assert main(*args, "--out", tmp_path) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results["summary"]) == ["stofm", "stofm (GCNConv)"]
+    assert list(results["summary"]) == ["stofm", "stofm (GCNConv)", "stofm (pca)"]
     assert results["data"] == [str(tissue)]
+    # The features of a seed are made once, and count for each row that sees them.
+    seconds = [run["seconds"] for run in results["results"]]
+    assert seconds[0]["features"] == seconds[1]["features"] > 0
+    assert "features" not in seconds[2]
+    assert results["vocab"] == GeneVocab.from_slices([tissue]).fingerprint
+
+
+def test_principal_components_alone(tissue, tmp_path, monkeypatch):
+    def made(*args):
+        raise AssertionError("No tokens were asked for")
+
+    monkeypatch.setattr(TokenFeatures, "__init__", made)
+    args = ("--data", tissue, "--method", "stofm,pca", "--features", "pca", "--runs", 1)
+    assert main(*args, "--out", tmp_path) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["summary"]) == ["stofm (pca)", "pca"]
+    assert results["vocab"] is None
+
+
+def test_baselines_need_no_tokens(tissue, tmp_path, monkeypatch):
+    monkeypatch.delattr(TokenFeatures, "__init__")
+    assert main("--data", tissue, "--method", "pca", "--runs", 1, "--out", tmp_path) == 0
+
+
+def test_an_encoder_that_adapt_wrote(tissue, tmp_path):
+    encoder = tmp_path / "encoder"
+    sizes = ["--preset", "tiny", "--steps", "2", "--max-tokens", "500"]
+    assert cli(["adapt", str(tissue), "--vocab", "slices", "--out", str(encoder), *sizes]) == 0
+    args = ("--data", tissue, "--method", "stofm", "--cell-encoder", encoder, "--runs", 1)
+    assert main(*args, "--out", tmp_path / "out") == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["cell_encoder"] == str(encoder)
+    assert results["vocab"] == GeneVocab.load(encoder / "vocab.json").fingerprint
+
+
+def test_what_tokens_cannot_be_made_of_is_an_error_before_any_work(
+    tissue, tmp_path, capsys, monkeypatch
+):
+    args = ("--data", tissue, "--out", tmp_path / "out")
+    assert "for tokens" in error_of(capsys, *args, "--features", "pca", "--vocab", "v.json")
+    assert "for tokens" in error_of(capsys, *args, "--features", "pca", "--cell-encoder", tmp_path)
+    monkeypatch.setattr(PCA, "embed", lambda *args: pytest.fail("There is an error to be told first"))
+    args = (*args, "--method", "pca,stofm")
+    assert "'cell_bert'" in error_of(capsys, *args, "--cell-encoder", tmp_path)
+    (tmp_path / "v.json").write_text("{")
+    assert "v.json" in error_of(capsys, *args, "--vocab", tmp_path / "v.json")
+    adata = anndata.read_h5ad(tissue)
+    adata.X.data = np.log1p(adata.X.data)
+    adata.write_h5ad(tmp_path / "log.h5ad")
+    message = error_of(capsys, "--data", tmp_path / "log.h5ad", *args[2:])
+    assert re.search(r"In '.*log\.h5ad': Expected counts", message)
 
 
 @pytest.mark.parametrize("split", ["within", "blocks"])
