@@ -1,7 +1,8 @@
+import sys
+
 import pytest
 import torch
 
-import stofm_pyg.models.encode_corpus as module
 from stofm_pyg.corpus import CorpusDataset
 from stofm_pyg.models.encode_corpus import encode_corpus, fit_feature_scale, some_cells
 from stofm_pyg.nn import NodeType
@@ -36,6 +37,7 @@ def test_each_cell_has_its_embedding_and_each_cluster_its_mean(corpus, encoder, 
 def test_nothing_is_encoded_twice(corpus, encoder, tmp_path, monkeypatch):
     encode_corpus(encoder, corpus, tmp_path, share=(0, 2))
     calls = []
+    module = sys.modules["stofm_pyg.models.encode_corpus"]
     monkeypatch.setattr(module, "write_features", lambda shard, *rest: calls.append(shard.name))
     encode_corpus(encoder, corpus, tmp_path)
     assert calls == [corpus.shards[1].name]
