@@ -9,7 +9,7 @@ from stofm_pyg.corpus.shard import Shard, open_safetensors
 from stofm_pyg.corpus.shard_file import save_tensors
 from stofm_pyg.transforms._scatter import scatter_mean
 
-FORMAT, VERSION = "stofm_pyg.corpus.features", 1
+FORMAT, VERSION = "stofm_pyg.corpus.features", 2
 
 
 def features_path(shard: Shard, directory: str | os.PathLike) -> Path:
@@ -17,7 +17,9 @@ def features_path(shard: Shard, directory: str | os.PathLike) -> Path:
     return Path(directory).expanduser() / f"{shard.key}.safetensors"
 
 
-def write_features(shard: Shard, x: Tensor, directory: str | os.PathLike):
+def write_features(
+    shard: Shard, x: Tensor, directory: str | os.PathLike, center: bool = False
+):
     r"""Keeps features of the cells of a shard, *e.g.*, their embeddings, and of its virtual cells, the
     means of their clusters.
 
@@ -25,6 +27,8 @@ def write_features(shard: Shard, x: Tensor, directory: str | os.PathLike):
         shard (Shard): The slice.
         x (torch.Tensor): The features :math:`(N, C)`, in the order of the shard's cells.
         directory (str or PathLike): The folder that keeps them.
+        center (bool, optional): Subtract the mean cell, which is kept beside them.
+            (default: :obj:`False`)
 
     Raises:
         ValueError: There is not one row for each cell, or a value is not finite.
@@ -43,8 +47,11 @@ def write_features(shard: Shard, x: Tensor, directory: str | os.PathLike):
         )
     path = features_path(shard, directory)
     path.parent.mkdir(parents=True, exist_ok=True)
+    mean = x.mean(dim=0, keepdim=True) if center else x.new_zeros(1, x.size(1))
+    x = x - mean
     virtual = scatter_mean(x, shard.cluster, shard.num_virtual)
-    save_tensors(path, {"x": x, "virtual_x": virtual}, FORMAT, VERSION, shard.key)
+    tensors = {"x": x, "virtual_x": virtual, "center": mean}
+    save_tensors(path, tensors, FORMAT, VERSION, shard.key)
 
 
 def has_features(shard: Shard, directory: str | os.PathLike) -> bool:

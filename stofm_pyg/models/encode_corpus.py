@@ -19,6 +19,7 @@ def encode_corpus(
     corpus: Corpus,
     directory: str | os.PathLike,
     *,
+    center: bool = False,
     share: tuple[int, int] = (0, 1),
     device: torch.device | str | None = None,
     progress: bool = False,
@@ -30,6 +31,8 @@ def encode_corpus(
         encoder (CellEncoder): The encoder.
         corpus (Corpus): The slices.
         directory (str or PathLike): Where that folder is.
+        center (bool, optional): Subtract from the embeddings of each slice their mean.
+            (default: :obj:`False`)
         share (tuple[int, int], optional): The number of this process and how many there are; each takes
             its share of the slices. (default: :obj:`(0, 1)`)
         device (torch.device or str, optional): Where to compute; if :obj:`None`, where the encoder is.
@@ -43,7 +46,7 @@ def encode_corpus(
         ValueError: The encoder is of another vocabulary than the corpus.
     """
     encoder.check_vocab(corpus.vocab)
-    folder = Path(directory) / encoder.fingerprint()[:16]
+    folder = Path(directory) / (encoder.fingerprint()[:16] + ("-centered" if center else ""))
     rank, size = share
     mine = corpus.shards[rank::size]
     num_cells = sum(shard.num_cells for shard in mine)
@@ -51,7 +54,7 @@ def encode_corpus(
         for shard in mine:
             if not has_features(shard, folder):
                 tokens = shard.tokens().truncate(encoder.max_length)
-                write_features(shard, encoder.encode(tokens, device=device), folder)
+                write_features(shard, encoder.encode(tokens, device=device), folder, center)
             bar.update(shard.num_cells)
     return folder
 

@@ -8,10 +8,11 @@ SMALLEST = 1e-4
 
 
 class FeatureScale(torch.nn.Module):
-    r"""Shifts and scales each channel of the embeddings of cells to mean zero and standard deviation one
-    over the cells that it was fitted to.
+    r"""Shifts and scales each channel of the embeddings of cells: to mean zero over the cells that it
+    was fitted to, and to standard deviation one within a slice.
 
-    Embeddings of length one share a large mean, beside which what tells cells apart is small.
+    Embeddings of length one share a large mean, beside which what tells cells apart is small, and they
+    differ more between technologies than between the cells of a slice.
 
     Args:
         channels (int): The number of channels.
@@ -28,7 +29,10 @@ class FeatureScale(torch.nn.Module):
 
     @classmethod
     def fit(cls, parts: Iterable[Tensor]) -> "FeatureScale":
-        r"""Returns the scale of some embeddings, which are read part by part.
+        r"""Returns the scale of some embeddings, those of one slice after another.
+
+        Args:
+            parts (iterable of torch.Tensor): The embeddings of each slice :math:`(N, C)`.
 
         Raises:
             ValueError: There are fewer than two, or they are not finite.
@@ -37,11 +41,10 @@ class FeatureScale(torch.nn.Module):
         for part in parts:
             part = part.double()
             count, total = count + part.size(0), total + part.sum(dim=0)
-            squares = squares + part.square().sum(dim=0)
+            squares = squares + (part - part.mean(dim=0)).square().sum(dim=0)
         if count < 2:
             raise ValueError(f"Two cells are needed to fit a scale (got {count})")
-        mean = total / count
-        std = (squares / count - mean.square()).clamp(min=0).sqrt()
+        mean, std = total / count, (squares / count).sqrt()
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
             raise ValueError("The embeddings hold values that are not finite; check the cell encoder")
         scale = cls(mean.numel())

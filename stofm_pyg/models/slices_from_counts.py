@@ -4,6 +4,8 @@ from anndata import AnnData
 from torch_geometric.data import Data
 
 from stofm_pyg.data import GeneVocab, Keys, RankValueTokenizer, slices_from_anndata
+from stofm_pyg.data.open_anndata import opened_anndata
+from stofm_pyg.data.slice_rows import slice_rows
 from stofm_pyg.models.cell_encoder import CellEncoder
 
 # The official code stops at 200 clusters, and mostly gets about as many.
@@ -18,6 +20,7 @@ def slices_from_counts(
     slice_key: str | None = Keys.SLICE,
     layer: str | None = None,
     graph: str = "radius",
+    center: bool = False,
     cache: str | os.PathLike | None = None,
     progress: bool = False,
     **kwargs,
@@ -34,6 +37,8 @@ def slices_from_counts(
         layer (str, optional): The layer that holds raw counts. (default: :obj:`None`)
         graph (str, optional): The graph that the model wants, :obj:`SToFM.graph`: with
             :obj:`"official"`, positions are in the official unit. (default: :obj:`"radius"`)
+        center (bool, optional): Subtract from the embeddings of each slice their mean, if the model
+            wants that, :obj:`SToFM.center`. (default: :obj:`False`)
         cache (str or PathLike, optional): A directory that keeps embeddings of cells.
             (default: :obj:`None`)
         progress (bool, optional): Show a progress bar. (default: :obj:`False`)
@@ -45,5 +50,9 @@ def slices_from_counts(
     cell_encoder.check_vocab(vocab)
     tokens = RankValueTokenizer(vocab, cell_encoder.max_length)(adata, layer)
     x = cell_encoder.encode(tokens, cache=cache, progress=progress)
+    if center:
+        with opened_anndata(adata) as opened:
+            for _, rows in slice_rows(opened, slice_key):
+                x[rows] -= x[rows].mean(dim=0)
     defaults = OFFICIAL if graph == "official" else {}
     return slices_from_anndata(adata, slice_key=slice_key, features=x, **(defaults | kwargs))

@@ -41,6 +41,9 @@ class SToFM(torch.nn.Module):
         graph (str, optional): How :meth:`embed` ties the nodes of a subpatch: :obj:`"radius"`, by the
             slice's own edges, or :obj:`"official"`, as the official code does, which official weights
             need (see :class:`~stofm_pyg.transforms.OfficialGraph`). (default: :obj:`"radius"`)
+        center (bool, optional): Whether :meth:`embed_anndata` subtracts from the embeddings of a
+            slice's cells their mean, as in the slices that the model was trained on. What slices of
+            different technologies differ by is gone then. (default: :obj:`False`)
         **kwargs (optional): Additional arguments of :class:`stofm_pyg.nn.SliceEncoder`; :obj:`act` may
             also be a name of :obj:`transformers.activations`.
 
@@ -59,6 +62,7 @@ class SToFM(torch.nn.Module):
         num_layers: int = 4,
         conv: str = "SE2TransformerConv",
         graph: str = "radius",
+        center: bool = False,
         **kwargs,
     ):
         super().__init__()
@@ -70,12 +74,14 @@ class SToFM(torch.nn.Module):
         if graph not in self.graphs:
             raise ValueError(f"Unknown graph '{graph}'; known: {', '.join(self.graphs)}")
         self.graph = graph
+        self.center = center
         self.config = {
             "in_channels": in_channels,
             "hidden_channels": hidden_channels,
             "num_layers": num_layers,
             "conv": conv,
             "graph": graph,
+            "center": center,
             **kwargs,
         }
         if isinstance(kwargs.get("act"), str):
@@ -319,7 +325,8 @@ class SToFM(torch.nn.Module):
             )
         slices = slices_from_counts(
             adata, self.vocab, self.cell_encoder, slice_key=slice_key, layer=layer, graph=self.graph,
-            cache=cache, progress=kwargs.get("progress", False), spatial_key=spatial_key,
+            center=self.center, cache=cache, progress=kwargs.get("progress", False),
+            spatial_key=spatial_key,
         )  # fmt: skip
         parts = self.embed(slices, **kwargs)
         z = torch.empty(sum(map(len, parts)), parts[0].size(1))

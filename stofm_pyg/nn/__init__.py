@@ -5,6 +5,7 @@ from stofm_pyg.nn.node_type import NodeType
 from stofm_pyg.nn.pair_representation import PairRepresentation
 from stofm_pyg.nn.se2_transformer_conv import SE2TransformerConv
 from stofm_pyg.nn.slice_encoder import SliceEncoder, SliceEncoderOutput
+from stofm_pyg.nn.start_local import start_local
 
 __all__ = [
     "GaussianDistance",
@@ -13,4 +14,5 @@ __all__ = [
     "SE2TransformerConv",
     "SliceEncoder",
     "SliceEncoderOutput",
+    "start_local",
 ]

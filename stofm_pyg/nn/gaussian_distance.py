@@ -64,6 +64,27 @@ class GaussianDistance(torch.nn.Module):
         self.mlp[0].reset_parameters()
         self.mlp[2].reset_parameters()
 
+    @torch.no_grad()
+    def fit(self, distance: Tensor, target: Tensor, rest: Tensor, ridge: float = 1e-3):
+        r"""Sets the perceptron so that :math:`g` is near to a function: a sum of the basis functions, by
+        least squares.
+
+        Args:
+            distance (torch.Tensor): Distances :math:`(M)`.
+            target (torch.Tensor): The values of the function there :math:`(M, C_{out})`.
+            rest (torch.Tensor): The values where all basis functions vanish, as for a pair without an
+                edge :math:`(C_{out})`.
+            ridge (float, optional): The penalty on large weights. (default: :obj:`1e-3`)
+        """
+        torch.nn.init.eye_(self.mlp[0].weight)
+        torch.nn.init.zeros_(self.mlp[0].bias)
+        phi = self.basis(distance).double()
+        gram = phi.t() @ phi
+        gram.diagonal().add_(ridge * gram.diagonal().mean())
+        weight = torch.linalg.solve(gram, phi.t() @ (target - rest).double())
+        self.mlp[2].weight.copy_(weight.t())
+        self.mlp[2].bias.copy_(rest)
+
     def basis(self, distance: Tensor) -> Tensor:
         r"""Returns the basis functions :math:`\phi(d)` of shape :math:`(*, K)`."""
         if distance.dim() < 2 or distance.size(-1) != 1:

@@ -61,7 +61,8 @@ class Checkpoints:
                 write_atomically(self.best_path, lambda part: torch.save(state, part))
                 self._best_score = float(score)
         write_atomically(self.folder / f"step-{step:08d}.pt", lambda part: torch.save(state, part))
-        for path in self.paths()[self.keep :]:
+        # With what a process that was killed while it wrote has left.
+        for path in [*self.paths()[self.keep :], *self.folder.glob(".*.pt.*.tmp")]:
             path.unlink(missing_ok=True)
 
     def load_newest(self) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from stofm_pyg.nn import NodeType
 from stofm_pyg.train.stage_config import StageConfig
 from stofm_pyg.train.stage_transforms import held_out_transform
 from stofm_pyg.transforms import ConnectVirtualCells, MaskCells
+from stofm_pyg.transforms._positions import cell_mask
 from stofm_pyg.transforms._scatter import scatter_mean
 
 
@@ -45,9 +46,10 @@ class HeldOutSlices:
 
     @torch.no_grad()
     def evaluate(self, module: torch.nn.Module) -> dict[str, float]:
-        r"""The errors of a model: :obj:`"mcm_mse"` (of features with standard deviation one),
-        :obj:`"mcm_cosine"`, and :obj:`"pdr_rmse"` (in the unit of the positions), as far as the module
-        has these objectives.
+        r"""The errors of a model: :obj:`"mcm_mse"`, of features whose standard deviation within a slice
+        is one on average; :obj:`"mcm_cosine"`, of differences from the mean of the cells that are not
+        masked; and :obj:`"pdr_rmse"`, in the unit of the positions; as far as the module has these
+        objectives.
 
         Args:
             module (torch.nn.Module): A :class:`Pretraining`, as it is or shared by processes; it stays
@@ -61,7 +63,8 @@ class HeldOutSlices:
                 batch = self._asked[index, draw].to(device)
                 predicted = module(batch, predict=True)
                 if "mcm" in predicted:
-                    cells.add(predicted["mcm"], batch.target)
+                    mean = visible_mean(batch)
+                    cells.add(predicted["mcm"] - mean, batch.target - mean)
                 if "pdr" in predicted and batch.pair_index.size(1) > 0:
                     pairs.add(predicted["pdr"][:, None], batch.pair_distance[:, None])
         module.train(training)
@@ -80,9 +83,9 @@ class HeldOutSlices:
         for index in range(len(self._masked)):
             for draw in range(self.draws):
                 data = self._masked[index, draw]
-                neighbour.add(mean_neighbours(data), data.target)
-                shown = data.x[~data.mask].mean(dim=0, keepdim=True)
-                mean.add(shown.expand_as(data.target), data.target)
+                shown = visible_mean(data)
+                neighbour.add(mean_neighbours(data) - shown, data.target - shown)
+                mean.add(torch.zeros_like(data.target), data.target - shown)
                 distance = self._asked[index, draw].pair_distance[:, None]
                 if distance.numel() > 0:
                     pairs.add(distance.mean().expand_as(distance), distance)
@@ -129,6 +132,11 @@ def mean_neighbours(data: Data) -> Tensor:
     lonely = torch.bincount(target[seen], minlength=data.num_nodes) == 0
     mean[lonely] = data.x[~data.mask].mean(dim=0)
     return mean[data.mask]
+
+
+def visible_mean(data: Data) -> Tensor:
+    r"""The mean features of the cells of a subpatch that are not masked :math:`(1, C)`."""
+    return data.x[cell_mask(data) & ~data.mask].mean(dim=0, keepdim=True)
 
 
 class _Errors:

@@ -37,7 +37,8 @@ class JointModel(torch.nn.Module):
 
         Args:
             batch (Data): As :class:`SToFM` takes it, with :obj:`tokens` :math:`(T)` and
-                :obj:`lengths` :math:`(N_{cells})` of its cells, in their order.
+                :obj:`lengths` :math:`(N_{cells})` of its cells, in their order, and the
+                :obj:`center` :math:`(1, C)` that is subtracted from the embeddings of a slice.
         """
         is_cell = batch.node_type == NodeType.CELL
         if "tokens" not in batch or batch.lengths.numel() != int(is_cell.sum()):
@@ -48,10 +49,14 @@ class JointModel(torch.nn.Module):
             )
         mask = batch.get("mask")
         wanted = is_cell if mask is None else is_cell & ~mask
-        x = self.encode(batch_tokens(batch)[wanted[is_cell].cpu()])
+        x = self.encode(batch_tokens(batch)[wanted[is_cell].cpu()]) - self._centers(batch)[wanted]
         data = batch.clone()
         data.x = batch.x.index_copy(0, wanted.nonzero().view(-1), x.to(batch.x.dtype))
         return self.model(data)
+
+    def _centers(self, batch: Data) -> Tensor:
+        part = batch.get("batch")
+        return batch.center.expand(batch.num_nodes, -1) if part is None else batch.center[part]
 
     def encode(self, cells: CellTokens) -> Tensor:
         r"""Embeds cells, differentiably, in little memory.

@@ -15,6 +15,7 @@ from stofm_pyg.corpus import Corpus
 from stofm_pyg.models import CellEncoder, SToFM
 from stofm_pyg.models.encode_corpus import encode_corpus
 from stofm_pyg.models.load_official import MASK
+from stofm_pyg.nn import start_local
 from stofm_pyg.train.joint_model import JointModel
 from stofm_pyg.train.objectives import OBJECTIVES, ObjectiveContext, make_objectives
 from stofm_pyg.train.prepare_cell_encoder import prepare_cell_encoder
@@ -91,11 +92,16 @@ def pretrain(
     if encoder is None:
         return None
     features = encode_corpus(
-        encoder.to(run.device), corpus, out / FEATURES, share=run.share, progress=run.first
+        encoder.to(run.device),
+        corpus,
+        out / FEATURES,
+        center=config.model.center,
+        share=run.share,
+        progress=run.first,
     )
     run.wait()
 
-    model = _model(config, encoder)
+    model = _model(config, encoder, corpus.settings.radius)
     errors: dict[str, Any] = {}
     heads: dict[str, torch.nn.Module] = {}
     for name, stage in (("stage_1", config.stage_1), ("stage_2", config.stage_2)):
@@ -120,12 +126,14 @@ def pretrain(
     return errors
 
 
-def _model(config: PretrainConfig, encoder: CellEncoder) -> SToFM:
+def _model(config: PretrainConfig, encoder: CellEncoder, radius: float) -> SToFM:
     sizes = asdict(config.model)
-    vector = sizes.pop("mask_vector")
+    vector, local = sizes.pop("mask_vector"), sizes.pop("local_start")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = SToFM(encoder.out_channels, **sizes)
+        model = SToFM(encoder.out_channels, **sizes, max_distance=radius)
+    if local:
+        start_local(model.encoder, radius)
     if vector not in ("learned", "official"):
         raise ValueError(f"Unknown 'model.mask_vector' '{vector}'; known: learned, official")
     if vector == "official":

@@ -28,8 +28,12 @@ class CellEncoderConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    r"""The sizes of the slice encoder, see :class:`~stofm_pyg.models.SToFM`; :obj:`mask_vector` is
-    :obj:`"learned"`, or :obj:`"official"`, the constant of the official code."""
+    r"""The slice encoder, see :class:`~stofm_pyg.models.SToFM`, and how it begins.
+
+    :obj:`mask_vector` is :obj:`"learned"`, or :obj:`"official"`, the constant of the official code.
+    With :obj:`local_start` attention begins as :meth:`~stofm_pyg.nn.start_local` says, and with
+    :obj:`center` features are centred in each slice. Neither is in the paper; little data needs both.
+    """
 
     hidden_channels: int = 256
     num_layers: int = 4
@@ -41,6 +45,8 @@ class ModelConfig:
     attention_dropout: float = 0.0
     pre_norm: bool = True
     mask_vector: str = "learned"
+    local_start: bool = False
+    center: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ PRESETS = {
             hidden_channels=64, num_layers=2, heads=4, ffn_channels=128, max_length=64, out_channels=64
         ),
         model=ModelConfig(
-            hidden_channels=64, num_layers=2, heads=4, ffn_channels=128, num_gaussians=16
+            hidden_channels=64, num_layers=2, heads=4, ffn_channels=128, num_gaussians=16,
+            local_start=True,
+            center=True,
         ),
         adaptation=AdaptationSettings(num_steps=300),
         adaptation_cells=50_000,
@@ -23,7 +25,9 @@ PRESETS = {
             out_channels=128,
         ),
         model=ModelConfig(
-            hidden_channels=128, num_layers=3, heads=8, ffn_channels=256, num_gaussians=32
+            hidden_channels=128, num_layers=3, heads=8, ffn_channels=256, num_gaussians=32,
+            local_start=True,
+            center=True,
         ),
         adaptation=AdaptationSettings(num_steps=1000),
         stage_1=StageConfig(num_epochs=8, lr=1e-3, batch_size=2, sigma=2.0),

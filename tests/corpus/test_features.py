@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from stofm_pyg.corpus import has_features, write_features
+from stofm_pyg.corpus import CorpusDataset, has_features, write_features
+from stofm_pyg.nn import NodeType
 from stofm_pyg.corpus.features import features_path, open_features
 
 
@@ -35,3 +36,17 @@ def test_wrong_features(corpus, tmp_path):
     x[7, 1] = float("nan")
     with pytest.raises(ValueError, match="Features of 1 cells of 'a' are not finite, .* row 7"):
         write_features(corpus.shards[0], x, tmp_path)
+
+
+def test_centred(corpus, tmp_path):
+    shard = corpus.shards[0]
+    x = torch.randn(shard.num_cells, 3, generator=torch.Generator().manual_seed(0)) + 5
+    write_features(shard, x, tmp_path, center=True)
+    dataset = CorpusDataset(corpus.select([shard.name]), tmp_path)
+    parts = [dataset[i] for i in range(len(dataset))]
+    cells = torch.cat([data.x[data.node_type == NodeType.CELL] for data in parts])
+    assert torch.allclose(cells, x - x.mean(dim=0), atol=1e-6)
+    assert all(torch.allclose(data.center, x.mean(dim=0, keepdim=True)) for data in parts)
+    virtual = parts[0].x[parts[0].node_type == NodeType.VIRTUAL]
+    first = (x - x.mean(dim=0))[shard.cluster == 0].mean(dim=0)
+    assert torch.allclose(virtual[0], first, atol=1e-5)

@@ -36,6 +36,28 @@ def model():
     return SToFM(8, 16, num_layers=1, heads=2, num_gaussians=4).eval()
 
 
+def test_centred_in_each_slice(adata, vocab, cell_encoder):
+    plain = slices_from_counts(adata, vocab, cell_encoder)
+    centred = slices_from_counts(adata, vocab, cell_encoder, center=True)
+    for data, other in zip(plain, centred, strict=True):
+        cells = data.x[data.node_type == NodeType.CELL]
+        expected = cells - cells.mean(dim=0)
+        assert torch.allclose(other.x[other.node_type == NodeType.CELL], expected, atol=1e-6)
+
+
+def test_a_model_that_wants_it_centres(adata, vocab, cell_encoder, tmp_path):
+    torch.manual_seed(0)
+    model = SToFM(8, 16, num_layers=1, heads=2, num_gaussians=4, center=True).eval()
+    model.set_cell_encoder(cell_encoder, vocab)
+    expected = model.embed(slices_from_counts(adata, vocab, cell_encoder, center=True))
+    z = model.embed_anndata(adata, slice_key="slice")
+    assert torch.allclose(z, torch.cat(expected), atol=1e-5)
+    model.save_pretrained(tmp_path)
+    assert SToFM.from_pretrained(tmp_path).center
+    model.center = False
+    assert not torch.allclose(model.embed_anndata(adata, slice_key="slice"), z, atol=1e-3)
+
+
 def test_features_are_embeddings_and_virtual_cells_their_means(adata, vocab, cell_encoder):
     slices = slices_from_counts(adata, vocab, cell_encoder)
     x = cell_encoder.encode(RankValueTokenizer(vocab, 64)(adata))

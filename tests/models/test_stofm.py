@@ -288,6 +288,7 @@ def test_config():
         "num_layers": 2,
         "conv": "GATConv",
         "graph": "radius",
+        "center": False,
         "heads": 2,
         "num_gaussians": 6,
         "max_distance": 3.0,

@@ -159,3 +159,14 @@ def test_repr():
     assert repr(GaussianDistance(2, 16, 4.0)) == (
         "GaussianDistance(2, num_gaussians=16, max_distance=4.0)"
     )
+
+
+def test_fit_to_a_function():
+    encode = GaussianDistance(2, num_gaussians=24, max_distance=6.0)
+    d = torch.linspace(0, 6, 100)
+    target = torch.stack([d.sin(), -d], dim=1)
+    encode.fit(d, target, torch.tensor([0.5, -7.0]))
+    with torch.no_grad():
+        inside = encode(d[10:-5])
+    assert torch.allclose(inside, target[10:-5], atol=0.1)
+    assert torch.allclose(encode(torch.tensor([100.0])), torch.tensor([[0.5, -7.0]]), atol=1e-6)

@@ -68,6 +68,14 @@ def test_a_write_that_breaks_off_leaves_no_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001.pt"]
 
 
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    for name in (".step-00000001.pt.0a1b2c3d.tmp", ".best.pt.0a1b2c3d.tmp"):
+        (tmp_path / name).write_text("half of it")
+    (tmp_path / ".hidden").write_text("mine")
+    save(Checkpoints(tmp_path), 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "step-00000002.pt"]
+
+
 def test_other_files_are_left_alone(tmp_path):
     (tmp_path / "step-last.pt").write_text("mine")
     kept = Checkpoints(tmp_path, keep=1)

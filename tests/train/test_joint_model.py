@@ -29,6 +29,16 @@ def test_as_with_features_that_were_kept(batch, cell_encoder):
     assert torch.allclose(joint(batch).x, model(batch).x, atol=1e-4)
 
 
+def test_centres_are_subtracted(batch, cell_encoder):
+    model = make_model().eval()
+    joint = JointModel(cell_encoder, model).eval()
+    batch.center = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
+    cells = batch.node_type == NodeType.CELL
+    other = batch.clone()
+    other.x = torch.where(cells[:, None], batch.x - batch.center[batch.batch], batch.x)
+    assert torch.allclose(joint(batch).x, model(other).x, atol=1e-4)
+
+
 def test_cells_get_what_the_encoder_says_in_any_parts(batch, cell_encoder):
     cells = batch.node_type == NodeType.CELL
     for max_tokens in (1, 40, 100_000):

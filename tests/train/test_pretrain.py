@@ -182,6 +182,18 @@ def test_one_stage_alone(corpus, cell_encoder, tmp_path):
         pretrain(corpus, tmp_path / "b", config, cell_encoder=cell_encoder)
 
 
+def test_how_a_small_model_begins(corpus, cell_encoder, tmp_path):
+    """Attention falls with the distance, and features are centred, in training and after it."""
+    changes = {"local_start": True, "center": True}
+    config = make_config(stage_1={"num_epochs": 1, "lr": 1e-9}, stage_2={"num_epochs": 0}, model=changes)
+    pretrain(corpus, tmp_path, config, cell_encoder=cell_encoder)
+    model = SToFM.from_pretrained(tmp_path)
+    near, far = model.encoder.blocks[0].conv.distance(torch.tensor([0.5, 2.0])).detach()
+    assert bool((near > far).all()) and model.center
+    (folder,) = (tmp_path / "features").iterdir()
+    assert folder.name.endswith("-centered")
+
+
 def test_another_seed_is_another_run(whole, corpus, tmp_path):
     config = make_config(seed=1)
     errors = pretrain(corpus, tmp_path, config)
