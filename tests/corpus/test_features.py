@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from stofm_pyg.corpus import CorpusDataset, has_features, write_features
-from stofm_pyg.nn import NodeType
 from stofm_pyg.corpus.features import features_path, open_features
+from stofm_pyg.nn import NodeType
 
 
 def test_cells_and_means_of_clusters(corpus, tmp_path):
