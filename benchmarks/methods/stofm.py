@@ -11,7 +11,7 @@ from benchmarks.methods.spatial_signal import scale_by_spatial_signal
 from benchmarks.presets import PRESETS, Preset
 from stofm_pyg.loader import RandomRegions
 from stofm_pyg.models import SToFM
-from stofm_pyg.nn import NodeType
+from stofm_pyg.nn import NodeType, start_local
 from stofm_pyg.train import (
     MaskedCellModelling,
     PairwiseDistanceRecovery,
@@ -87,6 +87,7 @@ class SToFMPretrained:
                 dropout=0.1,
                 pre_norm=True,
             )
+            start_local(model.encoder, self.radius)
             objectives = {
                 "mcm": MaskedCellModelling(preset.hidden_channels, in_channels),
                 "pdr": PairwiseDistanceRecovery(preset.heads, 2 / 3 * self.radius),
