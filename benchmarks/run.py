@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--task", required=True, choices=sorted(TASKS))
     out.add_argument("--data", nargs="+", metavar="FILE.h5ad", help="default: generated tissue")
     out.add_argument("--label", default="domain", help="obs column to predict")
+    out.add_argument("--layer", help="the layer of the raw counts in --data, if they are not in X")
     out.add_argument("--slice-key", default="slice", help="obs column that tells slices apart")
     out.add_argument(
         "--split", choices=SPLITS, help="default: cross where there are two labelled slices, else blocks"

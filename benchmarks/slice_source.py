@@ -19,6 +19,7 @@ class SliceSource:
         preset (Preset): The size of generated tissue.
         radius (float): The radius of the graph of the slices.
         seed (int): The seed of generated tissue, PCA and clusters.
+        layer (str, optional): The layer of the raw counts in the files. (default: :obj:`None`)
     """
 
     def __init__(
@@ -28,9 +29,11 @@ class SliceSource:
         preset: Preset,
         radius: float,
         seed: int,
+        layer: str | None = None,
     ):
         self.files = files
         self.slice_key = slice_key
+        self.layer = layer
         self.settings = {"radius": radius, "seed": seed}
         self.tissue = {
             "num_slices": preset.num_slices,
@@ -42,9 +45,7 @@ class SliceSource:
     def with_pca(self, label: str) -> list[Data]:
         r"""The slices with their labels and, as features, the principal components of the counts."""
         if self.files:
-            return list(
-                H5adSlices(self.files, slice_key=self.slice_key, labels=(label,), **self.settings)
-            )
+            return list(self._from_files(self.files, labels=(label,)))
         dataset = SyntheticTissue(labels=(label,), **self.tissue)
         self._adata = dataset.adata
         return list(dataset)
@@ -69,5 +70,10 @@ class SliceSource:
             if isinstance(adata, AnnData):
                 out += slices_from_anndata(adata, slice_key=Keys.SLICE, features=x, **self.settings)
             else:
-                out += H5adSlices(adata, slice_key=self.slice_key, features=x, **self.settings)
+                out += self._from_files(adata, features=x)
         return out
+
+    def _from_files(self, files: Sequence[str] | Path, **kwargs) -> H5adSlices:
+        return H5adSlices(
+            files, slice_key=self.slice_key, layer=self.layer, **kwargs, **self.settings
+        )

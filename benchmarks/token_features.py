@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -53,10 +53,10 @@ class TokenFeatures:
             self.encoder = CellEncoder.from_pretrained(cell_encoder).to(self.device).eval()
             max_length = self.encoder.max_length
             vocab = vocab or _vocab_beside(cell_encoder)
-        self.vocab = read_vocab(vocab or "slices", source.counts)
+        self.vocab = read_vocab(vocab or "slices", source.counts, source.layer)
         if self.encoder is not None:
             self.encoder.check_vocab(self.vocab)
-        self.tokens = _tokens(source.counts, self.vocab, max_length)
+        self.tokens = _tokens(source, self.vocab, max_length)
         #: How long the last features took.
         self.seconds = 0.0
         self._made: tuple[int, list[Data]] | None = None
@@ -119,13 +119,11 @@ def _vocab_beside(cell_encoder: str) -> str:
     return str(path)
 
 
-def _tokens(
-    counts: Sequence[AnnData | Path], vocab: GeneVocab, max_length: int
-) -> list[CellTokens]:
+def _tokens(source: SliceSource, vocab: GeneVocab, max_length: int) -> list[CellTokens]:
     tokenizer, out = RankValueTokenizer(vocab, max_length), []
-    for adata in counts:
+    for adata in source.counts:
         try:
-            out.append(tokenizer(adata))
+            out.append(tokenizer(adata, source.layer))
         except ValueError as error:
             name = "generated tissue" if isinstance(adata, AnnData) else f"'{adata}'"
             raise ValueError(f"In {name}: {error}") from error

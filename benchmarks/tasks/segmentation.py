@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
         raise ValueError(f"--runs must be at least 1 (got {args.runs})")
     report = Report(args.out)
 
-    source = SliceSource(args.data, args.slice_key, preset, RADIUS, args.seed)
+    source = SliceSource(args.data, args.slice_key, preset, RADIUS, args.seed, args.layer)
     slices = source.with_pca(args.label)
     labelled = sum((cell_labels(data, args.label) >= 0).any() for data in slices)
     split = args.split or ("cross" if labelled > 1 else "blocks")

@@ -1,3 +1,4 @@
+import anndata
 import numpy as np
 import pytest
 import torch
@@ -138,3 +139,19 @@ def test_generated_tissue_and_its_vocabulary():
     assert set(made.vocab.genes) <= set(source.counts[0].var_names)
     (data,), _, _ = features(made)
     assert np.isfinite(data.x.numpy()).all()
+
+
+def test_raw_counts_in_a_layer(source, file, tmp_path):
+    adata = anndata.read_h5ad(file)
+    adata.layers["raw"] = adata.X.copy()
+    adata.X = adata.X.log1p()
+    adata.write_h5ad(tmp_path / "layer.h5ad")
+    files = [str(tmp_path / "layer.h5ad")]
+    with pytest.raises(ValueError, match="layer"):
+        TokenFeatures(SliceSource(files, "slice", Preset(), 6.0, 0), TINY)
+    other = SliceSource(files, "slice", Preset(), 6.0, 0, layer="raw")
+    assert torch.equal(
+        TokenFeatures(other, TINY).tokens[0].tokens, TokenFeatures(source, TINY).tokens[0].tokens
+    )
+    one, two = (s.with_pca("domain") for s in (source, other))
+    assert all(torch.equal(a.x, b.x) for a, b in zip(one, two, strict=True))
