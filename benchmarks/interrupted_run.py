@@ -39,7 +39,7 @@ def run_until(
     bars: Sequence[str] = (),
     cwd: Path | None = None,
 ) -> Outcome:
-    r"""Runs a command, reads its progress bars, and sends it a signal at a step.
+    r"""Runs a command, reads its progress bars, and sends it and its children a signal at a step.
 
     Args:
         command (list of str): The command.
@@ -71,12 +71,13 @@ def run_until(
                 if signalled is None and at is not None and reached((name, int(step)), at, bars):
                     time.sleep(delay)
                     signalled = (name, int(step))
-                    process.send_signal(number)
+                    # The group, as a cluster does: its loading processes, too.
+                    os.killpg(process.pid, number)
             tail = tail[-4000:]
         code = process.wait()
     finally:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         process.stderr.close()
     return Outcome(code, steps, totals, signalled, tail)

@@ -1,6 +1,9 @@
+import atexit
 import signal
+import weakref
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -54,6 +57,14 @@ class PlanLoader(DataLoader):
             **kwargs,
         )
 
+    def __iter__(self) -> Iterator[list[MicroBatch]]:
+        iterator = super().__iter__()
+        if self.num_workers > 0:
+            # An interpreter that ends terminates its children by the signal that these ignore, and
+            # would wait for them forever, if an error or a variable keeps the iterator until then.
+            atexit.register(_end_workers, weakref.ref(iterator))
+        return iterator
+
 
 class _MicroBatches(Dataset):
     def __init__(self, dataset: Dataset):
@@ -78,3 +89,9 @@ def _leave_signals(worker: int):
     # A terminal and a cluster signal the whole group; the process that trains ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _end_workers(reference: "weakref.ref[Any]"):
+    iterator = reference()
+    if iterator is not None:
+        iterator._shutdown_workers()

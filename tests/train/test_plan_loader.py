@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,3 +65,18 @@ def test_bad_arguments(start, size):
     plan = BatchPlan([1], 1)
     with pytest.raises(ValueError, match=rf"'micro_batch_size' must .* \(got {size} and {start}\)"):
         PlanLoader(Subpatches(1), plan, start, micro_batch_size=size)
+
+
+def test_a_crash_does_not_wait_for_workers():
+    # They ignore SIGTERM, by which an interpreter that ends would end them; the iterator is kept.
+    script = (
+        "from stofm_pyg.train import BatchPlan, PlanLoader\n"
+        "from tests.train.engine_case import Subpatches\n"
+        "data = Subpatches()\n"
+        "steps = iter(PlanLoader(data, BatchPlan(data.sizes, 2), num_workers=1))\n"
+        "next(steps)\n"
+        "raise KeyError('what was wrong')"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, timeout=60)
+    assert done.returncode == 1 and b"what was wrong" in done.stderr
