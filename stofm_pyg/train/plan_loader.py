@@ -11,10 +11,12 @@ from torch_geometric.data import Batch
 
 from stofm_pyg.train.batch_plan import BatchPlan
 from stofm_pyg.train.micro_batch import MicroBatch
+from stofm_pyg.train.packed_data import PackedData
 
 
 class PlanLoader(DataLoader):
-    r"""Loads the steps of a :class:`BatchPlan`, each as a list of micro-batches.
+    r"""Loads the steps of a :class:`BatchPlan`, each as a list of micro-batches, whose :obj:`batch` is a
+    :class:`~torch_geometric.data.Data` of all its subpatches with :obj:`batch` and :obj:`ptr`.
 
     Args:
         dataset (Dataset): The subpatches; :obj:`dataset[index, draw]` is a
@@ -63,7 +65,7 @@ class PlanLoader(DataLoader):
             # An interpreter that ends terminates its children by the signal that these ignore, and
             # would wait for them forever, if an error or a variable keeps the iterator until then.
             atexit.register(_end_workers, weakref.ref(iterator))
-        return iterator
+        return map(_unpack, iterator)
 
 
 class _MicroBatches(Dataset):
@@ -72,7 +74,8 @@ class _MicroBatches(Dataset):
 
     def __getitem__(self, part: tuple[list[int], int, bool]) -> MicroBatch:
         indices, draw, counted = part
-        return MicroBatch(Batch.from_data_list([self.dataset[i, draw] for i in indices]), counted)
+        batch = Batch.from_data_list([self.dataset[i, draw] for i in indices])
+        return MicroBatch(PackedData.pack(batch), counted)
 
 
 class _PlannedSteps(Sampler):
@@ -83,6 +86,10 @@ class _PlannedSteps(Sampler):
     def __iter__(self) -> Iterator[list[tuple[list[int], int, bool]]]:
         for step in count(self.start) if self.end is None else range(self.start, self.end):
             yield self.plan.micro_batches(step, self.size)
+
+
+def _unpack(step: list[MicroBatch]) -> list[MicroBatch]:
+    return [MicroBatch(part.batch.unpack(), part.counted) for part in step]
 
 
 def _leave_signals(worker: int):

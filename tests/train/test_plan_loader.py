@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch_geometric.data import Batch
+from torch_geometric.data import Data
 
 from stofm_pyg.train import BatchPlan, PlanLoader
 from tests.train.engine_case import Subpatches
@@ -30,7 +30,7 @@ def test_the_steps_of_the_plan():
         expected = plan.step(number)
         assert [part.counted for part in step] == [counted for *_, counted in expected]
         for part, (index, draw, _) in zip(step, expected, strict=True):
-            assert isinstance(part.batch, Batch) and part.names == [f"slice_{index}"]
+            assert isinstance(part.batch, Data) and part.names == [f"slice_{index}"]
             assert torch.equal(part.batch.x, dataset[index, draw].x)
 
 
@@ -42,7 +42,7 @@ def test_joined_subpatches():
         [plan.micro_batches(number, 2)[0] for number in range(6)],
         strict=True,
     ):
-        assert step[0].counted == counted and step[0].batch.num_graphs == len(indices)
+        assert step[0].counted == counted and step[0].batch.ptr.numel() == len(indices) + 1
         assert torch.equal(step[0].batch.x, torch.cat([dataset[i, draw].x for i in indices]))
         pairs = torch.cat(
             [dataset[i, draw].pair_index + step[0].batch.ptr[k] for k, i in enumerate(indices)], dim=1
