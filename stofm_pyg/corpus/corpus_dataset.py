@@ -124,8 +124,6 @@ class CorpusDataset(Dataset):
         edge_index, edge_attr = _edges(shard, start, end)
         data = Data(**cells, edge_index=edge_index, edge_attr=edge_attr)
         data.name = shard.name
-        if features is not None:
-            data.center = features.get_slice("center")[:].clone()
         if self.tokens:
             ptr = shard.read("ptr", start, end + 1)
             data.tokens = shard.read("tokens", int(ptr[0]), int(ptr[-1])).long()

@@ -9,7 +9,7 @@ from stofm_pyg.corpus.shard import Shard, open_safetensors
 from stofm_pyg.corpus.shard_file import save_tensors
 from stofm_pyg.transforms._scatter import scatter_mean
 
-FORMAT, VERSION = "stofm_pyg.corpus.features", 2
+FORMAT, VERSION = "stofm_pyg.corpus.features", 1
 
 
 def features_path(shard: Shard, directory: str | os.PathLike) -> Path:
@@ -27,8 +27,7 @@ def write_features(
         shard (Shard): The slice.
         x (torch.Tensor): The features :math:`(N, C)`, in the order of the shard's cells.
         directory (str or PathLike): The folder that keeps them.
-        center (bool, optional): Subtract the mean cell, which is kept beside them.
-            (default: :obj:`False`)
+        center (bool, optional): Subtract the mean cell. (default: :obj:`False`)
 
     Raises:
         ValueError: There is not one row for each cell, or a value is not finite.
@@ -47,11 +46,10 @@ def write_features(
         )
     path = features_path(shard, directory)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mean = x.mean(dim=0, keepdim=True) if center else x.new_zeros(1, x.size(1))
-    x = x - mean
+    if center:
+        x = x - x.mean(dim=0)
     virtual = scatter_mean(x, shard.cluster, shard.num_virtual)
-    tensors = {"x": x, "virtual_x": virtual, "center": mean}
-    save_tensors(path, tensors, FORMAT, VERSION, shard.key)
+    save_tensors(path, {"x": x, "virtual_x": virtual}, FORMAT, VERSION, shard.key)
 
 
 def has_features(shard: Shard, directory: str | os.PathLike) -> bool:

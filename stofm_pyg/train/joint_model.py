@@ -3,6 +3,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from torch_geometric.data import Data
+from torch_geometric.utils import scatter
 
 from stofm_pyg.data import CellTokens
 from stofm_pyg.models import CellEncoder, SToFM
@@ -16,7 +17,8 @@ class JointModel(torch.nn.Module):
     <https://arxiv.org/abs/2507.11588>`_).
 
     Cells that are masked are not encoded. Virtual cells keep the features that are in the batch: they
-    are means over whole slices, by the encoder that the stage began with.
+    are means over whole slices, by the encoder that the stage began with. Of a model that wants centred
+    features, the cells of a subpatch keep the mean that they have in the batch.
 
     Args:
         cell_encoder (CellEncoder): The encoder of cells.
@@ -37,8 +39,7 @@ class JointModel(torch.nn.Module):
 
         Args:
             batch (Data): As :class:`SToFM` takes it, with :obj:`tokens` :math:`(T)` and
-                :obj:`lengths` :math:`(N_{cells})` of its cells, in their order, and the
-                :obj:`center` :math:`(1, C)` that is subtracted from the embeddings of a slice.
+                :obj:`lengths` :math:`(N_{cells})` of its cells, in their order.
         """
         is_cell = batch.node_type == NodeType.CELL
         if "tokens" not in batch or batch.lengths.numel() != int(is_cell.sum()):
@@ -49,14 +50,14 @@ class JointModel(torch.nn.Module):
             )
         mask = batch.get("mask")
         wanted = is_cell if mask is None else is_cell & ~mask
-        x = self.encode(batch_tokens(batch)[wanted[is_cell].cpu()]) - self._centers(batch)[wanted]
+        x = self.encode(batch_tokens(batch)[wanted[is_cell].cpu()]).to(batch.x.dtype)
+        if self.model.center:
+            part = batch.get("batch")
+            part = wanted.new_zeros(wanted.numel(), dtype=torch.long) if part is None else part
+            x = x + mean_by_part(batch.x[wanted] - x, part[wanted])
         data = batch.clone()
-        data.x = batch.x.index_copy(0, wanted.nonzero().view(-1), x.to(batch.x.dtype))
+        data.x = batch.x.index_copy(0, wanted.nonzero().view(-1), x)
         return self.model(data)
-
-    def _centers(self, batch: Data) -> Tensor:
-        part = batch.get("batch")
-        return batch.center.expand(batch.num_nodes, -1) if part is None else batch.center[part]
 
     def encode(self, cells: CellTokens) -> Tensor:
         r"""Embeds cells, differentiably, in little memory.
@@ -80,6 +81,17 @@ class JointModel(torch.nn.Module):
         ]
         order = torch.cat(parts).argsort().to(rows[0].device)
         return torch.cat(rows)[order]
+
+
+def mean_by_part(x: Tensor, part: Tensor) -> Tensor:
+    r"""The mean of the rows of its part, for each row :math:`(N, C)`.
+
+    Args:
+        x (torch.Tensor): The rows :math:`(N, C)`.
+        part (torch.Tensor): The part of each row :math:`(N)`.
+    """
+    size = int(part.max()) + 1 if part.numel() > 0 else 0
+    return scatter(x, part, dim_size=size, reduce="mean")[part]
 
 
 def batch_tokens(batch: Data) -> CellTokens:

@@ -6,7 +6,7 @@ from torch_geometric.transforms import Compose
 from stofm_pyg.corpus import CorpusDataset
 from stofm_pyg.models import SToFM
 from stofm_pyg.nn import NodeType
-from stofm_pyg.train.joint_model import JointModel, batch_tokens
+from stofm_pyg.train.joint_model import JointModel, batch_tokens, mean_by_part
 from stofm_pyg.transforms import ConnectVirtualCells, MaskCells
 
 
@@ -29,14 +29,25 @@ def test_as_with_features_that_were_kept(batch, cell_encoder):
     assert torch.allclose(joint(batch).x, model(batch).x, atol=1e-4)
 
 
-def test_centres_are_subtracted(batch, cell_encoder):
+def test_what_drifts_for_all_cells_alike_is_taken_out(batch, cell_encoder):
     model = make_model().eval()
+    model.center = True
     joint = JointModel(cell_encoder, model).eval()
-    batch.center = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
-    cells = batch.node_type == NodeType.CELL
-    other = batch.clone()
-    other.x = torch.where(cells[:, None], batch.x - batch.center[batch.batch], batch.x)
-    assert torch.allclose(joint(batch).x, model(other).x, atol=1e-4)
+    # Each slice has a centre of its own, which was subtracted.
+    center = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
+    batch.x = batch.x - center[batch.batch]
+    expected = model(batch).x
+    assert torch.allclose(joint(batch).x, expected, atol=1e-4)
+    cell_encoder.scale.mean += 3.0
+    assert torch.allclose(joint(batch).x, expected, atol=1e-4)
+    model.center = False
+    assert not torch.allclose(joint(batch).x, expected, atol=1e-2)
+
+
+def test_means_of_parts():
+    x = torch.tensor([[1.0], [2.0], [6.0]])
+    assert mean_by_part(x, torch.tensor([0, 2, 2])).tolist() == [[1.0], [4.0], [4.0]]
+    assert mean_by_part(x[:0], torch.tensor([], dtype=torch.long)).shape == (0, 1)
 
 
 def test_cells_get_what_the_encoder_says_in_any_parts(batch, cell_encoder):
