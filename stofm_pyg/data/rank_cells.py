@@ -8,7 +8,7 @@ import torch
 from stofm_pyg.data.chunk_sorter import ChunkSorter
 from stofm_pyg.data.rank_table import RankTable
 
-VALUES_PER_CHUNK = 2**16  # What is made of them stays in the cache of a core.
+VALUES_PER_CHUNK = 2**17  # Threads wait for one another between chunks, and larger ones leave the cache.
 
 
 class RankedCells(NamedTuple):
