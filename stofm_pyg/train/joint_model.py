@@ -26,13 +26,22 @@ class JointModel(torch.nn.Module):
         max_tokens (int, optional): Cells are encoded so many tokens at a time, and once more in the
             backward pass, so that one such part is in memory, not all cells of a subpatch.
             (default: :obj:`16_384`)
+        jitter (float, optional): The standard deviation of noise that is added to all features in
+            training. (default: :obj:`0.0`)
     """
 
-    def __init__(self, cell_encoder: CellEncoder, model: SToFM, max_tokens: int = 16_384):
+    def __init__(
+        self,
+        cell_encoder: CellEncoder,
+        model: SToFM,
+        max_tokens: int = 16_384,
+        jitter: float = 0.0,
+    ):
         super().__init__()
         self.cell_encoder = cell_encoder
         self.model = model
         self.max_tokens = max_tokens
+        self.jitter = jitter
 
     def forward(self, batch: Data) -> SliceEncoderOutput:
         r"""Encodes a batch of subpatches.
@@ -57,6 +66,8 @@ class JointModel(torch.nn.Module):
             x = x + mean_by_part(batch.x[wanted] - x, part[wanted])
         data = batch.clone()
         data.x = batch.x.index_copy(0, wanted.nonzero().view(-1), x)
+        if self.training and self.jitter > 0:
+            data.x = data.x + self.jitter * torch.randn_like(data.x)
         return self.model(data)
 
     def encode(self, cells: CellTokens) -> Tensor:

@@ -160,7 +160,7 @@ def _module(
     objectives = {name: heads.get(name, made) for name, made in objectives.items()}
     whole: torch.nn.Module = model
     if both:
-        whole = JointModel(encoder, model, stage.max_tokens)
+        whole = JointModel(encoder, model, stage.max_tokens, stage.jitter)
         if encoder.gene_head is not None:
             encoder.gene_head.requires_grad_("mgm" in objectives)
     weights = {name: stage.objectives[name] for name in objectives}

@@ -17,7 +17,7 @@ PRESETS = {
         adaptation=AdaptationSettings(num_steps=600),
         adaptation_cells=50_000,
         stage_1=StageConfig(num_epochs=8, lr=2e-3, batch_size=1, sigma=2.0),
-        stage_2=StageConfig(num_epochs=1, lr=5e-4, batch_size=1, sigma=2.0, max_tokens=65_536),
+        stage_2=StageConfig(num_epochs=1, lr=2e-4, batch_size=1, sigma=2.0, max_tokens=65_536),
     ),
     "small": PretrainConfig(
         cell_encoder=CellEncoderConfig(

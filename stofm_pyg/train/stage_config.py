@@ -25,7 +25,7 @@ class StageConfig:
         scale (float, optional): Positions are scaled by a random factor between one minus and one plus
             this. (default: :obj:`0.1`)
         jitter (float, optional): The standard deviation of noise added to features of which one is the
-            standard deviation; none where the cell encoder is trained. (default: :obj:`0.5`)
+            standard deviation. (default: :obj:`0.5`)
         max_tokens (int, optional): Where the cell encoder is trained, the tokens that are computed at a
             time, forwards and again backwards. (default: :obj:`16_384`)
         gene_cells (int, optional): Cells of a subpatch for objectives of the gene scale.

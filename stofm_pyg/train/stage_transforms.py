@@ -24,7 +24,7 @@ def training_transform(
         settings (CorpusSettings): How the corpus was made.
         stage (StageConfig): The stage.
         trains_cells (bool, optional): Whether the cell encoder is trained, which makes the features;
-            then they get no noise. (default: :obj:`False`)
+            they get noise in :class:`JointModel` then. (default: :obj:`False`)
     """
     graph = SpatialRadiusGraph(settings.radius, settings.max_neighbors)
     noise = [] if trains_cells or stage.jitter == 0 else [JitterFeatures(stage.jitter)]

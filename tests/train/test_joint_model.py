@@ -44,6 +44,19 @@ def test_what_drifts_for_all_cells_alike_is_taken_out(batch, cell_encoder):
     assert not torch.allclose(joint(batch).x, expected, atol=1e-2)
 
 
+def test_noise_is_of_training_alone(batch, cell_encoder):
+    joint = JointModel(cell_encoder, make_model(), jitter=0.5).train()
+    cell_encoder.eval()
+    seen = []
+    joint.model.forward = lambda data: seen.append(data.x)
+    for mode in (True, False):
+        joint.jitter, joint.training = 0.5, mode
+        joint(batch)
+    noise = seen[0] - seen[1]
+    assert float(noise.detach().std()) == pytest.approx(0.5, rel=0.1)
+    assert torch.allclose(seen[1][~batch.mask], batch.x[~batch.mask], atol=1e-4)
+
+
 def test_means_of_parts():
     x = torch.tensor([[1.0], [2.0], [6.0]])
     assert mean_by_part(x, torch.tensor([0, 2, 2])).tolist() == [[1.0], [4.0], [4.0]]
