@@ -21,6 +21,7 @@ from stofm_pyg.corpus.run_jobs import run_jobs
 from stofm_pyg.corpus.shard_file import is_intact, read_report, shard_path, write_shard
 from stofm_pyg.corpus.slice_reader import SliceReader
 from stofm_pyg.data import GeneVocab
+from stofm_pyg.data.file_paths import file_paths
 from stofm_pyg.data.orthologues import Orthologues
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,10 @@ def build_corpus(
         FileNotFoundError: A file does not exist.
         FailedSlices: Slices could not be converted. All others are in the corpus by then.
     """
-    files = _paths(files)
+    files = file_paths(files)
+    for path in files:
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no file '{path}'. Check the path.")
     number, of = share
     if not 0 <= number < of:
         raise ValueError(f"'share' must be (k, n) with 0 <= k < n (got {share}): k counts from 0")
@@ -147,17 +151,3 @@ def _told(item: PlannedSlice, report: Mapping[str, Any]) -> str:
         f"{report['genes_matched']:,} of {report['genes']:,} genes with "
         f"{100 * report['share_counts_matched']:.1f} % of the counts, {report['seconds']:.1f} s"
     )
-
-
-def _paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    if isinstance(files, (str, os.PathLike)):
-        files = [files]
-    paths = [Path(file).expanduser().resolve() for file in files]
-    if not paths:
-        raise ValueError("'files' is empty. Name at least one h5ad file.")
-    for number, path in enumerate(paths):
-        if path in paths[:number]:
-            raise ValueError(f"'{path}' is in 'files' twice. Name each file once.")
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file '{path}'. Check the path.")
-    return paths

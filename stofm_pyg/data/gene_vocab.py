@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from anndata import AnnData
+from torch import Tensor
 
 from stofm_pyg.data.gene_index import GeneIndex
 from stofm_pyg.data.gene_mapping import GeneMapping
@@ -281,6 +283,14 @@ class GeneVocab:
             "eos_token_id": self.eos_token_id,
             "num_tokens": len(self),
         }
+
+    def genes_among(self, tokens: Tensor) -> Tensor:
+        r"""Returns the tokens of genes that occur among some tokens, each once, rising :math:`(G)`,
+        int64."""
+        found = tokens.unique().long()
+        special = (self.pad_token_id, self.mask_token_id, self.cls_token_id, self.eos_token_id)
+        others = torch.tensor([token for token in special if token is not None])
+        return found[~torch.isin(found, others)]
 
     def __len__(self) -> int:
         return self._num_tokens

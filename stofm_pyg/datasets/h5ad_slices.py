@@ -1,11 +1,11 @@
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from torch_geometric.data import InMemoryDataset
 
 from stofm_pyg.data import Keys
+from stofm_pyg.data.file_paths import file_paths
 from stofm_pyg.data.slices_from_anndata import slices_from_anndata
 from stofm_pyg.datasets._convert_files import convert_files
 from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_path
@@ -58,7 +58,7 @@ class H5adSlices(InMemoryDataset):
             pre_transform,
             force_reload=force_reload,
         )
-        self.files = _as_paths(files)
+        self.files = file_paths(files)
         # Also fills in the defaults, and refuses an argument that does not exist.
         arguments = inspect.signature(slices_from_anndata).bind(None, slice_key=slice_key, **kwargs)
         arguments.apply_defaults()
@@ -77,16 +77,3 @@ class H5adSlices(InMemoryDataset):
                 save_slices(data_list, path)
         self.classes = dict(data_list[0].classes)
         self.data, self.slices = self.collate(data_list)
-
-
-def _as_paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    if isinstance(files, (str, os.PathLike)):
-        files = [files]
-    paths = [Path(file).expanduser().resolve() for file in files]
-    if not paths:
-        raise ValueError("'files' is empty. Name at least one h5ad file.")
-    for number, path in enumerate(paths):
-        if path in paths[:number]:
-            raise ValueError(f"'{path}' is in 'files' twice. Name each file once.")
-    return paths
-

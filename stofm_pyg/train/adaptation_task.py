@@ -1,4 +1,3 @@
-import torch
 from torch import Generator
 
 from stofm_pyg.data import CellTokens, GeneVocab
@@ -24,11 +23,8 @@ class AdaptationTask:
 
     def __init__(self, cells: CellTokens, vocab: GeneVocab, settings: AdaptationSettings):
         self.vocab, self.settings = vocab, settings
-        special = [vocab.pad_token_id, vocab.mask_token_id, vocab.cls_token_id, vocab.eos_token_id]
-        others = torch.tensor([token for token in special if token is not None])
-        tokens = cells.tokens.unique().long()
         #: The genes that occur in the cells, as tokens.
-        self.gene_tokens = tokens[~torch.isin(tokens, others)]
+        self.gene_tokens = vocab.genes_among(cells.tokens)
         rich = cells.lengths - 1 >= settings.min_genes
         if int(rich.sum()) < 2 or self.gene_tokens.numel() < 2:
             raise ValueError(

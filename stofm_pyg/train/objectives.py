@@ -93,12 +93,10 @@ def _gene_objective(context: ObjectiveContext, contrastive: bool) -> GeneObjecti
             "'mgm' and 'contrastive' to the objectives of 'stage_2'"
         )
     vocab = context.vocab
-    special = (vocab.pad_token_id, vocab.mask_token_id, vocab.cls_token_id, vocab.eos_token_id)
-    found = torch.cat([shard.tokens().tokens.unique() for shard in context.corpus.shards]).unique()
-    others = torch.tensor([token for token in special if token is not None])
+    parts = [vocab.genes_among(shard.tokens().tokens) for shard in context.corpus.shards]
     return GeneObjective(
         context.cell_encoder,
-        MaskGenes(found[~torch.isin(found, others)], vocab.mask_token_id),
+        MaskGenes(torch.cat(parts).unique(), vocab.mask_token_id),
         SubsampleGenes(pad_token_id=vocab.pad_token_id, eos_token_id=vocab.eos_token_id),
         contrastive,
         context.stage.gene_cells,

@@ -5,6 +5,7 @@ import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -220,3 +221,10 @@ def test_medians_of_a_real_slice(real_slices):
     assert len(vocab.genes) == 166 and len(vocab) == 169
     mapping = vocab.map(real_slices / "starmap_mpfc.h5ad")
     assert mapping.share_genes == mapping.share_counts == 1.0
+
+
+def test_genes_among_tokens():
+    vocab = GeneVocab({"A": 2, "B": 5, "C": 3}, dict.fromkeys("ABC", 1.0), eos_token_id=7)
+    tokens = torch.tensor([vocab.cls_token_id, 5, 1, 2, 5, 0, 7], dtype=torch.int32)
+    assert vocab.genes_among(tokens).tolist() == [2, 5]
+    assert vocab.genes_among(tokens[:1]).tolist() == []
