@@ -9,7 +9,6 @@ if they are not.
 
 import argparse
 import json
-import logging
 import random
 import signal
 import sys
@@ -28,6 +27,7 @@ from benchmarks.compare_runs import (  # noqa: E402
     weights,
 )
 from benchmarks.interrupted_run import Outcome, run_until  # noqa: E402
+from benchmarks.quiet import quiet  # noqa: E402
 from benchmarks.speed.harness import exit_status  # noqa: E402
 from stofm_pyg.corpus import CorpusSettings, build_corpus  # noqa: E402
 from stofm_pyg.data import GeneVocab  # noqa: E402
@@ -157,8 +157,8 @@ def run(argv: list[str]) -> int:
         targets = choose_steps(steps, args.kills, args.seed)
         broken = [*command, "--out", str(work / "broken")]
         signals = interrupt(broken, targets, args)
-        logging.getLogger("tensorboard").setLevel(logging.ERROR)  # It tells of each break.
-        one, other = read_curves(work / "whole"), read_curves(work / "broken")
+        with quiet("tensorboard"):  # It tells of each break.
+            one, other = read_curves(work / "whole"), read_curves(work / "broken")
         wrong = curve_differences(one, other) + file_differences(work / "whole", work / "broken")
         points = sum(len(points) for points in one.values())
         print(

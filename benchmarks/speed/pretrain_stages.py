@@ -1,4 +1,3 @@
-import logging
 import math
 import re
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Batch
 
+from benchmarks.quiet import quiet
 from benchmarks.speed.memory import measure_peak
 from benchmarks.speed.stage_window import STEP_PARTS, WAITING, StageWindow
 from benchmarks.speed.stopwatch import Stopwatch
@@ -126,16 +126,16 @@ class PretrainStages:
         }
 
     def _pretrain(self, out: Path, config: PretrainConfig, window: StageWindow):
-        logging.getLogger("stofm_pyg").setLevel(logging.ERROR)
-        pretrain(
-            self.corpus,
-            out,
-            config,
-            cell_encoder=self.encoder,
-            accelerator=self.accelerator,
-            num_workers=self.num_workers,
-            stop=window,
-        )
+        with quiet("stofm_pyg"):
+            pretrain(
+                self.corpus,
+                out,
+                config,
+                cell_encoder=self.encoder,
+                accelerator=self.accelerator,
+                num_workers=self.num_workers,
+                stop=window,
+            )
 
     def _long_enough(self, stage: StageConfig) -> StageConfig:
         subpatches = sum(shard.num_parts for shard in self.run.train.shards)
