@@ -28,11 +28,11 @@ from benchmarks.evaluator import Evaluator  # noqa: E402
 from benchmarks.gene_baselines import BagOfGenes, MostFrequentGene, right_guesses  # noqa: E402
 from stofm_pyg.commands.encoder_to_adapt import PRESETS, encoder_to_adapt  # noqa: E402
 from stofm_pyg.commands.read_cells import read_cells, read_vocab  # noqa: E402
-from stofm_pyg.data.encode_labels import encode_labels  # noqa: E402
-from stofm_pyg.data.open_anndata import opened_anndata  # noqa: E402
+from stofm_pyg.data.slices.files import opened_anndata  # noqa: E402
+from stofm_pyg.data.slices.labels import encode_labels  # noqa: E402
 from stofm_pyg.loader.token_batch import IGNORED  # noqa: E402
 from stofm_pyg.train import AdaptationSettings, AdaptationTask, adapt_cell_encoder  # noqa: E402
-from stofm_pyg.train.held_out import held_out_batches  # noqa: E402
+from stofm_pyg.train.adaptation.held_out_cells import held_out_batches  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:

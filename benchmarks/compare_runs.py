@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from stofm_pyg.train.pretrain_run import CHECKPOINTS, CURVES
+from stofm_pyg.train.pretraining.run import CHECKPOINTS, CURVES
 
 # What the clock and the machine say differs from run to run.
 UNLIKE = ("train/cells_per_second", "train/loading_share", "train/memory_mib")

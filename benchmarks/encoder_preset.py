@@ -4,7 +4,7 @@ import torch
 
 from stofm_pyg.data import GeneVocab
 from stofm_pyg.models import CellEncoder
-from stofm_pyg.models.spread_embeddings import spread_embeddings
+from stofm_pyg.models.cell_encoder.start import spread_embeddings
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from benchmarks.speed.harness import exit_status  # noqa: E402
 from stofm_pyg.corpus import CorpusSettings, build_corpus  # noqa: E402
 from stofm_pyg.data import GeneVocab  # noqa: E402
 from stofm_pyg.datasets import generate_tissue  # noqa: E402
-from stofm_pyg.train.termination import EXIT_TERMINATED  # noqa: E402
+from stofm_pyg.train.engine.termination import EXIT_TERMINATED  # noqa: E402
 
 BARS = ("adaptation", "stage_1", "stage_2")
 SLICES, CELLS_PER_SLICE, CELLS_PER_PART = 4, 160, 40

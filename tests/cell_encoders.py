@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stofm_pyg.data import CellTokens
-from stofm_pyg.models.cell_encoder import CellEncoder
+from stofm_pyg.models.cell_encoder.model import CellEncoder
 
 GOLDEN = Path(__file__).parent / "golden"
 RAGGED = (5, 1, 9, 5, 3, 9, 1, 12, 5, 7)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stofm_pyg.models.official_names import UNUSED
+from stofm_pyg.models.official.names import UNUSED
 from tools.official_run import OfficialRun, largest_error, run_encoder
 from tools.plain_numbers import plain_numbers
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from stofm_pyg.models import from_official_heads, to_official_state
-from stofm_pyg.models.activation import make_activation
-from stofm_pyg.models.load_official import load_encoder
-from stofm_pyg.models.official_checkpoint import official_model_state
-from stofm_pyg.models.official_config import official_options
-from stofm_pyg.models.official_names import head_names
+from stofm_pyg.models.official._activation import make_activation
+from stofm_pyg.models.official._load import load_encoder
+from stofm_pyg.models.official.checkpoint import official_model_state
+from stofm_pyg.models.official.config import official_options
+from stofm_pyg.models.official.names import head_names
 from stofm_pyg.nn import NodeType, SliceEncoder
 from stofm_pyg.train import MaskedCellModelling, PairwiseDistanceRecovery
 

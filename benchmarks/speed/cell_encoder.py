@@ -19,7 +19,7 @@ from benchmarks.device import find_device  # noqa: E402
 from benchmarks.speed.harness import add_options, exit_status, run_script  # noqa: E402
 from benchmarks.speed.padded_cells import PaddedCells  # noqa: E402
 from stofm_pyg.data import CellTokens, GeneVocab, RankValueTokenizer, open_anndata  # noqa: E402
-from stofm_pyg.models.cell_encoder import CellEncoder  # noqa: E402
+from stofm_pyg.models.cell_encoder.model import CellEncoder  # noqa: E402
 
 CELLS = (1000,)
 CASE, OFFICIAL, OURS = "encode", "official", "stofm_pyg"

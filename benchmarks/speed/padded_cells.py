@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from stofm_pyg.data import CellTokens
-from stofm_pyg.models.cell_encoder import CellEncoder
+from stofm_pyg.models.cell_encoder.model import CellEncoder
 
 BATCH_SIZE = 32
 

@@ -40,8 +40,8 @@ from benchmarks.speed.pretrain_tables import (  # noqa: E402
 from benchmarks.speed.rows import write_rows  # noqa: E402
 from benchmarks.speed.synthetic_slices import slice_sizes, write_slices  # noqa: E402
 from stofm_pyg.corpus import Corpus, CorpusSettings, build_corpus  # noqa: E402
-from stofm_pyg.train.pretrain_config import PretrainConfig  # noqa: E402
-from stofm_pyg.train.pretrain_presets import PRESETS  # noqa: E402
+from stofm_pyg.train.pretraining.config import PretrainConfig  # noqa: E402
+from stofm_pyg.train.pretraining.presets import PRESETS  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:

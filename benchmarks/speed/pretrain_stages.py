@@ -16,21 +16,20 @@ from benchmarks.speed.stopwatch import Stopwatch
 from stofm_pyg.corpus import Corpus, CorpusDataset
 from stofm_pyg.corpus.features import features_path
 from stofm_pyg.models import CellEncoder
-from stofm_pyg.models.encode_corpus import encode_corpus
-from stofm_pyg.train.batch_plan import BatchPlan
-from stofm_pyg.train.plan_loader import PlanLoader
-from stofm_pyg.train.prepare_cell_encoder import prepare_cell_encoder
-from stofm_pyg.train.pretrain import FEATURES, pretrain
-from stofm_pyg.train.pretrain_config import PretrainConfig
-from stofm_pyg.train.pretrain_run import PretrainRun
-from stofm_pyg.train.stage_config import StageConfig
-from stofm_pyg.train.stage_transforms import training_transform
+from stofm_pyg.train.engine.batch_plan import BatchPlan
+from stofm_pyg.train.engine.loader import PlanLoader
+from stofm_pyg.train.pretraining._pretrain import FEATURES, pretrain
+from stofm_pyg.train.pretraining.cell_encoder import prepare_cell_encoder
+from stofm_pyg.train.pretraining.config import PretrainConfig, StageConfig
+from stofm_pyg.train.pretraining.features import encode_corpus
+from stofm_pyg.train.pretraining.run import PretrainRun
+from stofm_pyg.train.pretraining.transforms import training_transform
 
 STAGES = ("stage_1", "stage_2")
 
 
 class PretrainStages:
-    r"""Times pre-training on a corpus, stage by stage, by :meth:`~stofm_pyg.train.pretrain.pretrain`
+    r"""Times pre-training on a corpus, stage by stage, by :meth:`~stofm_pyg.train.pretrain`
     itself.
 
     Args:

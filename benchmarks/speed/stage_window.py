@@ -6,13 +6,13 @@ from typing import Any
 from torch_geometric.data.data import BaseData
 
 from benchmarks.speed.stopwatch import Stopwatch
-from stofm_pyg.train.checkpoints import Checkpoints
-from stofm_pyg.train.held_out_slices import HeldOutSlices
-from stofm_pyg.train.plan_loader import PlanLoader
-from stofm_pyg.train.pretrain_curves import PretrainCurves
-from stofm_pyg.train.processes import Processes
-from stofm_pyg.train.run_stage import run_stage
-from stofm_pyg.train.trainer import AdamW, LambdaLR, Trainer
+from stofm_pyg.train.engine.checkpoints import Checkpoints
+from stofm_pyg.train.engine.loader import PlanLoader
+from stofm_pyg.train.engine.processes import Processes
+from stofm_pyg.train.engine.trainer import AdamW, LambdaLR, Trainer
+from stofm_pyg.train.pretraining.curves import PretrainCurves
+from stofm_pyg.train.pretraining.held_out_slices import HeldOutSlices
+from stofm_pyg.train.pretraining.stages import run_stage
 
 WAITING = "waiting for data"
 # What a step takes; the others come once in a while.
@@ -37,7 +37,7 @@ WRAPPED = (
 
 class StageWindow:
     r"""Watches some steps of a stage of pre-training, from one request for data to another, and lets
-    the stage end after them: it is what :meth:`~stofm_pyg.train.pretrain.pretrain` takes as
+    the stage end after them: it is what :meth:`~stofm_pyg.train.pretraining._pretrain.pretrain` takes as
     :obj:`stop`.
 
     Args:

@@ -1,7 +1,7 @@
 import numpy as np
 from scipy import sparse
 
-from stofm_pyg.data.gene_mapping import GeneMapping
+from stofm_pyg.data.genes.mapping import GeneMapping
 
 
 def tokenize_loop(

@@ -33,11 +33,11 @@ from benchmarks.speed.harness import (  # noqa: E402
 )
 from benchmarks.speed.synthetic_counts import synthetic_counts  # noqa: E402
 from benchmarks.speed.tokenize_loop import tokenize_loop  # noqa: E402
-from stofm_pyg.data.cell_tokens import CellTokens  # noqa: E402
-from stofm_pyg.data.gene_vocab import GeneVocab  # noqa: E402
-from stofm_pyg.data.get_matrix import get_matrix  # noqa: E402
-from stofm_pyg.data.open_anndata import opened_anndata  # noqa: E402
-from stofm_pyg.data.rank_value_tokenizer import RankValueTokenizer  # noqa: E402
+from stofm_pyg.data.genes.vocab import GeneVocab  # noqa: E402
+from stofm_pyg.data.slices.counts import get_matrix  # noqa: E402
+from stofm_pyg.data.slices.files import opened_anndata  # noqa: E402
+from stofm_pyg.data.tokens.cell_tokens import CellTokens  # noqa: E402
+from stofm_pyg.data.tokens.tokenizer import RankValueTokenizer  # noqa: E402
 
 LOOP, OURS = "loop", "stofm_pyg"
 TOLERANCE = 1e-5  # Of a value: the official code scales counts in float32.

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from stofm_pyg.data import GeneVocab
-from stofm_pyg.models.cell_encoder import CellEncoder
-from stofm_pyg.models.spread_embeddings import spread_embeddings
+from stofm_pyg.models.cell_encoder.model import CellEncoder
+from stofm_pyg.models.cell_encoder.start import spread_embeddings
 
 #: Sizes of an encoder from scratch; "paper" is the shape of Geneformer V1.
 PRESETS = {

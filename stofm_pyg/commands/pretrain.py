@@ -11,10 +11,10 @@ import torch
 
 from stofm_pyg.corpus import Corpus
 from stofm_pyg.models import CellEncoder
-from stofm_pyg.train.pretrain import pretrain
-from stofm_pyg.train.pretrain_config import PretrainConfig
-from stofm_pyg.train.pretrain_presets import PRESETS
-from stofm_pyg.train.termination import EXIT_TERMINATED, Termination
+from stofm_pyg.train.engine.termination import EXIT_TERMINATED, Termination
+from stofm_pyg.train.pretraining._pretrain import pretrain
+from stofm_pyg.train.pretraining.config import PretrainConfig
+from stofm_pyg.train.pretraining.presets import PRESETS
 
 logger = logging.getLogger(__name__)
 

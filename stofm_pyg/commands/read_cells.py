@@ -4,7 +4,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stofm_pyg.data import CellTokens, GeneVocab, RankValueTokenizer
-from stofm_pyg.data.orthologues import Orthologues
+from stofm_pyg.data.genes.orthologues import Orthologues
 
 
 def read_vocab(vocab: str, slices: Sequence[str], layer: str | None = None) -> GeneVocab:

@@ -1,6 +1,6 @@
 r"""Many slices on disk, one file each, of which training reads a subpatch at a time."""
 
-from stofm_pyg.corpus.build_corpus import build_corpus
+from stofm_pyg.corpus._build_corpus import build_corpus
 from stofm_pyg.corpus.corpus import Corpus
 from stofm_pyg.corpus.corpus_dataset import CorpusDataset
 from stofm_pyg.corpus.corpus_settings import CorpusSettings

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stofm_pyg.corpus.corpus_settings import CorpusSettings
 from stofm_pyg.data import GeneVocab, RankValueTokenizer, from_anndata
-from stofm_pyg.data.orthologues import Orthologues
+from stofm_pyg.data.genes.orthologues import Orthologues
 from stofm_pyg.loader import SpatialClusterData
 
 NUM_EXAMPLES = 10

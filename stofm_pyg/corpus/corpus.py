@@ -11,7 +11,7 @@ from stofm_pyg.corpus.corpus_settings import CorpusSettings
 from stofm_pyg.corpus.manifest import VOCAB, read_manifest
 from stofm_pyg.corpus.shard import Shard
 from stofm_pyg.data import GeneVocab
-from stofm_pyg.data.unknown_key import unknown_key
+from stofm_pyg.data.errors import unknown_key
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from stofm_pyg._scatter import scatter_mean
 from stofm_pyg.corpus.shard import Shard, open_safetensors
 from stofm_pyg.corpus.shard_file import save_tensors
-from stofm_pyg.transforms._scatter import scatter_mean
 
 FORMAT, VERSION = "stofm_pyg.corpus.features", 1
 

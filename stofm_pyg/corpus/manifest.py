@@ -10,7 +10,7 @@ import torch
 from stofm_pyg import __version__
 from stofm_pyg._files import write_atomically
 from stofm_pyg.corpus.corpus_settings import CorpusSettings
-from stofm_pyg.corpus.plan_slices import PlannedSlice
+from stofm_pyg.corpus.plan import PlannedSlice
 from stofm_pyg.corpus.shard_file import read_report
 
 FORMAT, VERSION = "stofm_pyg.corpus", 1

@@ -9,9 +9,9 @@ from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
 from stofm_pyg.data import Keys
-from stofm_pyg.data.open_anndata import unreadable
-from stofm_pyg.data.slice_rows import slice_rows
-from stofm_pyg.data.unknown_key import unknown_key
+from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.slices.files import unreadable
+from stofm_pyg.data.slices.rows import slice_rows
 
 ROWS_PER_READ = 4096
 VALUES_PER_READ = 2**24

@@ -10,10 +10,10 @@ from scipy import sparse
 from torch_geometric.data import Data
 
 from stofm_pyg.data import Keys, expression_pca, open_anndata, slices_from_anndata
-from stofm_pyg.data.encode_labels import encode_labels
-from stofm_pyg.data.get_counts import get_counts
-from stofm_pyg.data.slice_rows import slice_rows
-from stofm_pyg.data.unknown_key import unknown_key
+from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.slices.counts import get_counts
+from stofm_pyg.data.slices.labels import encode_labels
+from stofm_pyg.data.slices.rows import slice_rows
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def convert_files(files: Sequence[Path], **settings) -> list[Data]:
 
     Args:
         files (sequence of Path): The files.
-        **settings: All arguments of :meth:`~stofm_pyg.data.slices_from_anndata`.
+        **settings: All arguments of :meth:`~stofm_pyg.data.slices.convert`.
     """
     features = settings["features"]
     if len(files) > 1 and not isinstance(features, str):

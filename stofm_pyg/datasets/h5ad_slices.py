@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from torch_geometric.data import InMemoryDataset
 
 from stofm_pyg.data import Keys
-from stofm_pyg.data.file_paths import file_paths
-from stofm_pyg.data.slices_from_anndata import slices_from_anndata
+from stofm_pyg.data.slices.convert import slices_from_anndata
+from stofm_pyg.data.slices.files import file_paths
 from stofm_pyg.datasets._convert_files import convert_files
 from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_path
 
@@ -14,7 +14,7 @@ from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_pat
 class H5adSlices(InMemoryDataset):
     r"""The slices of any h5ad files as a PyG dataset, one :class:`~torch_geometric.data.Data` each.
 
-    Slices hold what :meth:`~stofm_pyg.data.from_anndata` says, and :obj:`data.file`, the file that
+    Slices hold what :meth:`~stofm_pyg.data.slices.convert` says, and :obj:`data.file`, the file that
     :obj:`data.cell_id` counts the rows of. Slices of several files share the numbers of their
     classes and, with :obj:`features="pca"`, their principal components: found over the genes (by
     name) that all files have, on all cells together, then centred in each slice.
@@ -32,7 +32,7 @@ class H5adSlices(InMemoryDataset):
             are kept only if it is a :class:`~torch_geometric.transforms.BaseTransform`, whose
             settings can be compared. (default: :obj:`None`)
         force_reload (bool, optional): Converts the files again. (default: :obj:`False`)
-        **kwargs (optional): Arguments of :meth:`~stofm_pyg.data.slices_from_anndata`, *e.g.*,
+        **kwargs (optional): Arguments of :meth:`~stofm_pyg.data.slices.convert`, *e.g.*,
             :obj:`labels`. A label may be missing in some of the files, where it is -1.
 
     Example:

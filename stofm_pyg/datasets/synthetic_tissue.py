@@ -23,7 +23,7 @@ TAKEN = ("adata", "slice_key", "seed")
 class SyntheticTissue(InMemoryDataset):
     r"""Generated slices of one tissue as a PyG dataset, one :class:`~torch_geometric.data.Data`
     each, with the truth: see :meth:`~stofm_pyg.datasets.generate_tissue` for what the tissue is
-    like, and :meth:`~stofm_pyg.data.from_anndata` for what a slice holds.
+    like, and :meth:`~stofm_pyg.data.slices.convert` for what a slice holds.
 
     Args:
         root (str, optional): Folder in which the tissue and its slices are kept, under names that
@@ -42,7 +42,7 @@ class SyntheticTissue(InMemoryDataset):
             are kept only if it is a :class:`~torch_geometric.transforms.BaseTransform`, whose
             settings can be compared. (default: :obj:`None`)
         force_reload (bool, optional): Generates and converts again. (default: :obj:`False`)
-        **kwargs (optional): Arguments of :meth:`~stofm_pyg.data.slices_from_anndata`, *e.g.*,
+        **kwargs (optional): Arguments of :meth:`~stofm_pyg.data.slices.convert`, *e.g.*,
             :obj:`radius`. Labels are :obj:`("domain", "cell_type")` where none are named.
 
     Raises:

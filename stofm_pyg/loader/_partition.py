@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import coalesce, index_to_mask, to_undirected
 
-from stofm_pyg.transforms._nearest_neighbors import nearest_neighbors
+from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 # METIS gives isolated nodes to arbitrary parts, so they join their nearest neighbours.
 NEIGHBORS_OF_ISOLATED = 3

@@ -4,9 +4,9 @@ from anndata import AnnData
 from torch_geometric.data import Data
 
 from stofm_pyg.data import GeneVocab, Keys, RankValueTokenizer, slices_from_anndata
-from stofm_pyg.data.open_anndata import opened_anndata
-from stofm_pyg.data.slice_rows import slice_rows
-from stofm_pyg.models.cell_encoder import CellEncoder
+from stofm_pyg.data.slices.files import opened_anndata
+from stofm_pyg.data.slices.rows import slice_rows
+from stofm_pyg.models.cell_encoder.model import CellEncoder
 
 # The official code stops at 200 clusters, and mostly gets about as many.
 OFFICIAL = {"unit": "official", "radius": None, "max_clusters": 200}
@@ -42,7 +42,7 @@ def slices_from_counts(
         cache (str or PathLike, optional): A directory that keeps embeddings of cells.
             (default: :obj:`None`)
         progress (bool, optional): Show a progress bar. (default: :obj:`False`)
-        **kwargs (optional): Additional arguments of :meth:`~stofm_pyg.data.slices_from_anndata`.
+        **kwargs (optional): Additional arguments of :meth:`~stofm_pyg.data.slices.convert`.
 
     Raises:
         ValueError: No or few genes match, counts are not raw, or vocabulary and encoder do not fit.

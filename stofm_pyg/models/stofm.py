@@ -13,14 +13,14 @@ from tqdm import tqdm
 from stofm_pyg._files import write_atomically
 from stofm_pyg.data import GeneVocab, Keys
 from stofm_pyg.loader import SubpatchLoader
-from stofm_pyg.models.activation import make_activation
-from stofm_pyg.models.cell_encoder import CellEncoder
-from stofm_pyg.models.load_official import load_official
-from stofm_pyg.models.official_config import read_official_config
+from stofm_pyg.models._subpatches import subpatches
+from stofm_pyg.models.cell_encoder.model import CellEncoder
+from stofm_pyg.models.official._activation import make_activation
+from stofm_pyg.models.official._load import load_official
+from stofm_pyg.models.official.config import read_official_config
 from stofm_pyg.models.slices_from_counts import slices_from_counts
-from stofm_pyg.models.subpatches import subpatches
 from stofm_pyg.nn import NodeType, SliceEncoder, SliceEncoderOutput
-from stofm_pyg.nn.check_nodes import check_nodes
+from stofm_pyg.nn._checks import check_nodes
 
 # As many passes over a subpatch, so that as many cells are masked at a time as in training.
 NUM_MASKS = 10

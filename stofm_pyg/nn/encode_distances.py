@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from stofm_pyg.nn.full_precision import full_precision
+from stofm_pyg.nn._full_precision import full_precision
 
 # Smaller numbers change no sum here, but once they are denormal a product takes a hundred cycles.
 MIN_EXPONENT = -40.0

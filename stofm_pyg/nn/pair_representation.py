@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stofm_pyg.nn.block_logits import BlockLogits
-from stofm_pyg.nn.check_nodes import check_nodes
+from stofm_pyg.nn._checks import check_nodes
+from stofm_pyg.nn.attention.block_logits import BlockLogits
+from stofm_pyg.nn.attention.row_blocks import BLOCK_BYTES, row_blocks
 from stofm_pyg.nn.node_type import NodeType
-from stofm_pyg.nn.row_blocks import BLOCK_BYTES, row_blocks
 
 
 class PairRepresentation:

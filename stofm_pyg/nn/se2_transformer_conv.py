@@ -7,13 +7,11 @@ from torch.nn import Linear
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import softmax
 
-from stofm_pyg.nn.check_distances import check_distances
-from stofm_pyg.nn.check_nodes import check_nodes
-from stofm_pyg.nn.check_precision import check_precision
-from stofm_pyg.nn.evaluators import EVALUATORS, attend
+from stofm_pyg.nn._checks import check_distances, check_nodes, check_precision
+from stofm_pyg.nn._undirected_edges import undirected_edges
+from stofm_pyg.nn.attention.evaluators import EVALUATORS, attend
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
 from stofm_pyg.nn.pair_representation import PairRepresentation
-from stofm_pyg.nn.undirected_edges import undirected_edges
 
 
 class SE2TransformerConv(MessagePassing):

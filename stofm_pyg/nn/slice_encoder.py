@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import Dropout, Embedding, Linear, ModuleList
 
-from stofm_pyg.nn.check_distances import check_distances
-from stofm_pyg.nn.check_nodes import check_nodes
+from stofm_pyg.nn._checks import check_distances, check_nodes
 from stofm_pyg.nn.conv_adapter import ConvAdapter
 from stofm_pyg.nn.conv_resolver import ConvLike, find_conv, make_conv
 from stofm_pyg.nn.gaussian_distance import GaussianDistance

@@ -3,7 +3,7 @@ import random
 import torch
 from torch import Tensor
 
-from stofm_pyg.transforms._nearest_neighbors import nearest_neighbors
+from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 METHODS = ("igraph", "leidenalg")
 

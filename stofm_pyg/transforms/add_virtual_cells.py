@@ -4,11 +4,11 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
+from stofm_pyg._scatter import scatter_mean
 from stofm_pyg.nn.node_type import NodeType
 from stofm_pyg.transforms._append_nodes import append_nodes
 from stofm_pyg.transforms._leiden import METHODS, leiden, neighbor_graph
 from stofm_pyg.transforms._positions import cell_mask
-from stofm_pyg.transforms._scatter import scatter_mean
 
 
 @functional_transform("add_virtual_cells")

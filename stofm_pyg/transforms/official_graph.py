@@ -6,8 +6,8 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_undirected
 
 from stofm_pyg.nn.node_type import NodeType
-from stofm_pyg.transforms._nearest_neighbors import nearest_neighbors
 from stofm_pyg.transforms._positions import node_types
+from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 
 @functional_transform("official_graph")

@@ -5,7 +5,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg.transforms._positions import cell_mask
-from stofm_pyg.transforms._radius_edges import TOLERANCE, radius_edges
+from stofm_pyg.transforms.neighbors import TOLERANCE, radius_edges
 
 
 @functional_transform("spatial_radius_graph")

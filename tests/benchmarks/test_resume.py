@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from benchmarks import resume
 from benchmarks.interrupted_run import Outcome
 from stofm_pyg.corpus import Corpus
-from stofm_pyg.train.pretrain_config import PretrainConfig
-from stofm_pyg.train.pretrain_presets import PRESETS
+from stofm_pyg.train.pretraining.config import PretrainConfig
+from stofm_pyg.train.pretraining.presets import PRESETS
 from tests.benchmarks.curve_files import write_curve
 
 TOTALS = {"adaptation": 2, "stage_1": 4, "stage_2": 3}

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from stofm_pyg.cli import main
 from stofm_pyg.data import GeneVocab, RankValueTokenizer
-from stofm_pyg.models.cell_encoder import CellEncoder
+from stofm_pyg.models.cell_encoder.model import CellEncoder
 
 SHORT = ["--preset", "tiny", "--steps", "6", "--max-tokens", "600", "--save-every", "2"]
 

@@ -3,7 +3,7 @@ import torch
 
 from stofm_pyg.commands.encoder_to_adapt import PRESETS, encoder_to_adapt
 from stofm_pyg.data import GeneVocab
-from stofm_pyg.models.cell_encoder import CellEncoder
+from stofm_pyg.models.cell_encoder.model import CellEncoder
 
 VOCAB = GeneVocab({f"G{i}": 2 + i for i in range(500)}, {f"G{i}": 1.0 for i in range(500)})
 

@@ -80,7 +80,7 @@ def test_bad_input(folder, tmp_path, capsys, more, words):
 
 
 def test_told_to_end(folder, tmp_path, monkeypatch):
-    from stofm_pyg.train.trainer import Trainer
+    from stofm_pyg.train.engine.trainer import Trainer
 
     descend = Trainer._descend
 

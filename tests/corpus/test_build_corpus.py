@@ -13,7 +13,7 @@ from stofm_pyg.corpus import Corpus, CorpusDataset, CorpusSettings, FailedSlices
 from stofm_pyg.data import GeneVocab, RankValueTokenizer, from_anndata
 from stofm_pyg.loader import SpatialClusterData
 
-build = importlib.import_module("stofm_pyg.corpus.build_corpus")
+build = importlib.import_module("stofm_pyg.corpus._build_corpus")
 
 
 def shards(directory):

@@ -2,9 +2,8 @@ import json
 import shutil
 
 from stofm_pyg.corpus import manifest
-from stofm_pyg.corpus.file_hashes import FileHashes
 from stofm_pyg.corpus.manifest import summary, write_manifest
-from stofm_pyg.corpus.plan_slices import plan_slices
+from stofm_pyg.corpus.plan import FileHashes, plan_slices
 
 
 def test_content(corpus, settings, vocab):

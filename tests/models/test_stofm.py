@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+import stofm_pyg.models._subpatches as subpatches_module
 import stofm_pyg.models.stofm as module
-import stofm_pyg.models.subpatches as subpatches_module
 from stofm_pyg.loader import SpatialClusterData
 from stofm_pyg.models import SToFM
 from stofm_pyg.nn import NodeType, SliceEncoder

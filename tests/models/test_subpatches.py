@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from stofm_pyg.loader._partition import grid_partition
 from stofm_pyg.models import SToFM
-from stofm_pyg.models.subpatches import subpatches
+from stofm_pyg.models._subpatches import subpatches
 from stofm_pyg.nn import NodeType
 from stofm_pyg.transforms import AddCLS, AddVirtualCells, NormalizePosition, SpatialRadiusGraph
 from tests.official_matrix import CLS, VIRTUAL, matrix_of, official_matrix

@@ -6,10 +6,10 @@ from torch.nn.attention.flex_attention import AuxOutput
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import stofm_pyg.nn.fused_attention
+import stofm_pyg.nn.attention.fused_attention
+import stofm_pyg.nn.attention.row_blocks
 import stofm_pyg.nn.gaussian_distance
 import stofm_pyg.nn.pair_representation
-import stofm_pyg.nn.row_blocks
 from stofm_pyg.nn import NodeType, PairRepresentation
 from tests.random_batch import random_batch
 
@@ -22,7 +22,7 @@ SPECIAL = (3, 1, 2, 2, 3)
 
 def cut_blocks(monkeypatch, rows=2):
     """Many small blocks, and distances encoded a few at a time."""
-    monkeypatch.setattr(stofm_pyg.nn.row_blocks, "MIN_ROWS", rows)
+    monkeypatch.setattr(stofm_pyg.nn.attention.row_blocks, "MIN_ROWS", rows)
     monkeypatch.setattr(stofm_pyg.nn.pair_representation, "BLOCK_BYTES", {"cpu": 1})
     monkeypatch.setattr(stofm_pyg.nn.gaussian_distance, "CHUNK", {"cpu": 7})
 
@@ -36,7 +36,7 @@ def plain_flex_attention(query, key, value, score_mod, scale, return_aux):
 
 
 def use_plain_flex_attention(monkeypatch):
-    monkeypatch.setattr(stofm_pyg.nn.fused_attention, "flex_attention", plain_flex_attention)
+    monkeypatch.setattr(stofm_pyg.nn.attention.fused_attention, "flex_attention", plain_flex_attention)
 
 
 def random_pair(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stofm_pyg.nn.full_precision import full_precision
+from stofm_pyg.nn._full_precision import full_precision
 
 
 @full_precision

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from stofm_pyg.nn import NodeType
-from stofm_pyg.nn.evaluators import DENSE_BYTES
+from stofm_pyg.nn.attention.evaluators import DENSE_BYTES
 from tests.nn.attention_case import FAST, SPECIAL, assert_near, cut_blocks
 from tests.nn.conv_case import EVALUATORS, gradients, make_conv, valid_nodes, with_evaluator
 from tests.random_batch import arguments, random_batch

@@ -3,7 +3,7 @@ import torch
 
 import stofm_pyg.nn.gaussian_distance
 import stofm_pyg.nn.se2_transformer_conv
-from stofm_pyg.nn.evaluators import attend
+from stofm_pyg.nn.attention.evaluators import attend
 from tests.nn.attention_case import FAST, Memory, assert_near, attention_by_pairs, cut_blocks
 from tests.nn.conv_case import EVALUATORS, gradients, make_conv
 from tests.random_batch import arguments, random_batch

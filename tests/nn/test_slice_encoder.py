@@ -4,7 +4,7 @@ import torch_geometric.nn
 from torch_geometric.nn import GATv2Conv, GCNConv, NNConv
 
 from stofm_pyg.nn import NodeType, PairRepresentation, SE2TransformerConv, SliceEncoder
-from stofm_pyg.nn.evaluators import DENSE_BYTES
+from stofm_pyg.nn.attention.evaluators import DENSE_BYTES
 from stofm_pyg.testing import assert_invariant
 from tests.nn.attention_case import FAST, SPECIAL, assert_near, cut_blocks, use_plain_flex_attention
 from tests.nn.encoder_case import EVALUATORS, gradients, make_encoder, valid_nodes, with_evaluator

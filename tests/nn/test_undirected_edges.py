@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stofm_pyg.nn.undirected_edges import undirected_edges
+from stofm_pyg.nn._undirected_edges import undirected_edges
 
 # A path 0 - 1 - 2 and a pair 0 - 3.
 EDGES = torch.tensor([[0, 1, 1, 2, 0, 3], [1, 0, 2, 1, 3, 0]])

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from stofm_pyg.data import CellTokens, GeneVocab
-from stofm_pyg.models.cell_encoder import CellEncoder
+from stofm_pyg.models.cell_encoder.model import CellEncoder
 
 GENES_PER_TYPE, NUM_TYPES = 12, 3
 

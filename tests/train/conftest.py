@@ -1,7 +1,7 @@
 import pytest
 
 from stofm_pyg.models import CellEncoder
-from stofm_pyg.models.encode_corpus import encode_corpus, fit_feature_scale
+from stofm_pyg.train.pretraining.features import encode_corpus, fit_feature_scale
 from tests.cell_encoders import make_encoder
 from tests.train.pretrain_case import make_corpus
 

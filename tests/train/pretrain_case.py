@@ -3,7 +3,7 @@
 from stofm_pyg.corpus import CorpusSettings, build_corpus
 from stofm_pyg.data import GeneVocab
 from stofm_pyg.datasets import generate_tissue
-from stofm_pyg.train.pretrain_config import PretrainConfig
+from stofm_pyg.train.pretraining.config import PretrainConfig
 
 CONFIG = {
     "cell_encoder": {

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from torch_geometric.data import Data
 from torch_geometric.utils import contains_self_loops, is_undirected
 
-from stofm_pyg.transforms import SpatialRadiusGraph, _radius_edges
+from stofm_pyg.transforms import SpatialRadiusGraph
+from stofm_pyg.transforms import neighbors as _radius_edges
 
 on_lattice = arrays(
     np.int64, st.tuples(st.integers(1, 40), st.just(2)), elements=st.integers(0, 5)

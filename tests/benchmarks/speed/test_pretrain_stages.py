@@ -2,10 +2,10 @@ import pytest
 
 from benchmarks.speed.pretrain_stages import PretrainStages, events
 from benchmarks.speed.stage_window import STEP_PARTS, WAITING
-from stofm_pyg.train.plan_loader import PlanLoader
-from stofm_pyg.train.processes import Processes
-from stofm_pyg.train.stage_config import StageConfig
-from stofm_pyg.train.trainer import Trainer
+from stofm_pyg.train.engine.loader import PlanLoader
+from stofm_pyg.train.engine.processes import Processes
+from stofm_pyg.train.engine.trainer import Trainer
+from stofm_pyg.train.pretraining.config import StageConfig
 from tests.train.pretrain_case import make_config, make_corpus
 
 

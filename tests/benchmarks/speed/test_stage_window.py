@@ -4,7 +4,7 @@ import torch
 from benchmarks.speed import stage_window, stopwatch
 from benchmarks.speed.stage_window import STEP_PARTS, WAITING, WRAPPED, StageWindow
 from benchmarks.speed.stopwatch import Stopwatch
-from stofm_pyg.train.plan_loader import PlanLoader
+from stofm_pyg.train.engine.loader import PlanLoader
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from benchmarks.speed.tokenize_loop import tokenize_loop
-from stofm_pyg.data.gene_vocab import GeneVocab
+from stofm_pyg.data.genes.vocab import GeneVocab
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from benchmarks.speed import harness, tokenizer
-from stofm_pyg.data.cell_tokens import CellTokens
+from stofm_pyg.data.tokens.cell_tokens import CellTokens
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,67 @@
+import numpy as np
+from anndata import AnnData
+
+from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.keys import Keys
+
+
+def get_positions(adata: AnnData, spatial_key: str = Keys.SPATIAL) -> np.ndarray:
+    r"""Returns the positions of all cells as :math:`(N, 2)` float64, in the unit of the file.
+
+    Args:
+        adata (AnnData): Its :obj:`obsm` holds the positions.
+        spatial_key (str, optional): The key in :obj:`obsm`. (default: :obj:`"spatial"`)
+
+    Raises:
+        ValueError: There are no cells, no such key, not two coordinates, or non-finite ones.
+    """
+    if spatial_key not in adata.obsm:
+        raise unknown_key(
+            spatial_key,
+            "adata.obsm",
+            adata.obsm,
+            f"Pass 'spatial_key=' with the key of the positions, or set "
+            f"'adata.obsm[{spatial_key!r}]' to an array of shape [{adata.n_obs}, 2].",
+        )
+    if adata.n_obs == 0:
+        raise ValueError(
+            "The AnnData has 0 cells; a slice needs at least two. Check the filter that was "
+            "applied to it."
+        )
+
+    pos = np.asarray(adata.obsm[spatial_key])
+    if pos.ndim != 2 or pos.shape[1] != 2:
+        raise ValueError(
+            f"Positions in 'adata.obsm[{spatial_key!r}]' have shape {list(pos.shape)}, expected "
+            f"[{adata.n_obs}, 2]. Keep the two coordinates in the plane of the slice: "
+            f"'adata.obsm[{spatial_key!r}] = pos[:, :2]'."
+        )
+    pos = pos.astype(np.float64)
+    finite = np.isfinite(pos).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise ValueError(
+            f"{int((~finite).sum())} of {adata.n_obs} positions in 'adata.obsm[{spatial_key!r}]' "
+            f"are not finite, the first in row {row} (cell {adata.obs_names[row]!r}): "
+            f"{pos[row].tolist()}. Leave these cells out: "
+            f"'adata = adata[np.isfinite(adata.obsm[{spatial_key!r}]).all(axis=1)]'."
+        )
+    return pos
+
+
+def check_spread(pos: np.ndarray, name: str = "") -> None:
+    r"""Checks that a slice has at least two cells at different positions: without, it has no unit.
+
+    Args:
+        pos (np.ndarray): Positions :math:`(N, 2)`.
+        name (str, optional): The name of the slice in the error. (default: :obj:`""`)
+    """
+    if len(pos) >= 2 and (pos != pos[0]).any():
+        return
+    slice_name = f"Slice {name!r}" if name else "The slice"
+    where = f", at {pos[0].tolist()}" if len(pos) else ""
+    raise ValueError(
+        f"{slice_name} needs at least two cells at different positions, it has {len(pos)} "
+        f"cell{'s' * (len(pos) != 1)}{where}. Leave it out, or check that 'spatial_key' and "
+        f"'slice_key' name the right columns."
+    )
