@@ -41,7 +41,8 @@ def undirected_edges(edge_index: Tensor, distance: Tensor, batch: Tensor) -> Ten
         raise ValueError(
             f"The graph must be undirected, every edge with a reverse of the same distance (got "
             f"{up.numel()} edges to a later node and {down.numel()} to an earlier one); apply "
-            f"'torch_geometric.transforms.ToUndirected' or build it with 'SpatialRadiusGraph'"
+            f"'torch_geometric.transforms.ToUndirected(reduce=\"min\")', which without 'reduce' doubles "
+            f"distances, or build it with 'SpatialRadiusGraph'"
         )
     num_loops = edge_index.size(1) // 2 - up.numel()
     if num_loops > 0:

@@ -1,20 +1,4 @@
-import torch
 from torch import Tensor
-from torch_geometric.data import Data
-
-from stofm_pyg.nn.node_type import NodeType
-
-
-def node_types(data: Data) -> Tensor:
-    r"""The :class:`NodeType` of each node :math:`(N)`; all are cells where the slice has no types."""
-    if data.get("node_type") is None:
-        return torch.full((data.num_nodes,), NodeType.CELL, dtype=torch.uint8)
-    return data.node_type
-
-
-def cell_mask(data: Data) -> Tensor:
-    r"""Which nodes are cells :math:`(N)`; all of them where the slice has no node types."""
-    return node_types(data) == NodeType.CELL
 
 
 def check_positions(pos: Tensor) -> Tensor:
@@ -45,15 +29,3 @@ def check_positions(pos: Tensor) -> Tensor:
             f"different positions (is this the right spatial key?)"
         )
     return pos
-
-
-def nearest_neighbor_spacing(pos: Tensor) -> float:
-    r"""The median distance of a position to the nearest different one, computed in double precision.
-
-    Coincident cells count once, so that duplicates do not shrink the unit.
-    """
-    from scipy.spatial import cKDTree
-
-    points = pos.detach().cpu().double().unique(dim=0).numpy()
-    distance, _ = cKDTree(points).query(points, k=2)
-    return float(torch.from_numpy(distance[:, 1]).median())

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from stofm_pyg.transforms._positions import cell_mask
+from stofm_pyg.nn.node_type import cell_mask
 
 
 def check_rate(rate: float) -> float:
@@ -10,11 +10,6 @@ def check_rate(rate: float) -> float:
     if not 0 < rate <= 1:
         raise ValueError(f"'rate' must lie in (0, 1] (got {rate})")
     return rate
-
-
-def make_generator(seed: int | None) -> torch.Generator | None:
-    r"""A generator of its own for a seed; torch's global one without."""
-    return None if seed is None else torch.Generator().manual_seed(seed)
 
 
 def random_cells(data: Data, rate: float, generator: torch.Generator | None) -> Tensor:

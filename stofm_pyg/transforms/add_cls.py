@@ -3,9 +3,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.nn.node_type import NodeType
+from stofm_pyg.nn.node_type import NodeType, node_types
 from stofm_pyg.transforms._append_nodes import append_nodes
-from stofm_pyg.transforms._positions import node_types
 
 
 @functional_transform("add_cls")
@@ -14,6 +13,9 @@ class AddCLS(BaseTransform):
 
     It has node type 1, zero features at the origin, :obj:`cell_id` and labels -1, and no position that
     attention would see: its bias is zero.
+
+    Raises:
+        ValueError: There is a CLS node already.
     """
 
     def forward(self, data: Data) -> Data:

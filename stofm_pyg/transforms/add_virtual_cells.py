@@ -5,10 +5,9 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg._scatter import scatter_mean
-from stofm_pyg.nn.node_type import NodeType
+from stofm_pyg.nn.node_type import NodeType, cell_mask
 from stofm_pyg.transforms._append_nodes import append_nodes
-from stofm_pyg.transforms._leiden import METHODS, leiden, neighbor_graph
-from stofm_pyg.transforms._positions import cell_mask
+from stofm_pyg.transforms.clusters import METHODS, leiden, neighbor_graph
 
 
 @functional_transform("add_virtual_cells")
@@ -37,6 +36,10 @@ class AddVirtualCells(BaseTransform):
     Virtual cells have node type 2 and :obj:`cell_id` -1; :obj:`data.cluster` :math:`(N)` is set, other
     node attributes are averaged if floating, else -1 ("unknown"), or :obj:`False`. Edges stay as they
     are; :class:`ConnectVirtualCells` ties virtual cells to the others.
+
+    Raises:
+        ValueError: A number is out of its range, the method unknown, or the slice has no cell, or
+            other nodes already.
     """
 
     def __init__(

@@ -13,6 +13,9 @@ class ConnectVirtualCells(BaseTransform):
 
     Meant for subpatches: it adds :math:`2 N V` edges for :math:`V` virtual cells among :math:`N` nodes.
     A subpatch without virtual cells and CLS stays as it is.
+
+    Raises:
+        ValueError: There is no graph between cells yet.
     """
 
     def forward(self, data: Data) -> Data:

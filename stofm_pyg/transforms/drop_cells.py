@@ -4,8 +4,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.transforms._positions import cell_mask
-from stofm_pyg.transforms._random_cells import make_generator
+from stofm_pyg._seeds import Draws
+from stofm_pyg.nn.node_type import cell_mask
 
 
 @functional_transform("drop_cells")
@@ -19,19 +19,22 @@ class DropCells(BaseTransform):
     Args:
         rate (float): The probability of a cell to be left out.
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
+
+    Raises:
+        ValueError: The rate is not in [0, 1).
     """
 
     def __init__(self, rate: float, seed: int | None = None):
         if not 0 <= rate < 1:
             raise ValueError(f"'rate' must lie in [0, 1) (got {rate})")
         self.rate = rate
-        self.generator = make_generator(seed)
+        self.draws = Draws(seed)
 
     def forward(self, data: Data) -> Data:
         if self.rate == 0:
             return data
         is_cell = cell_mask(data)
-        kept = torch.rand(data.num_nodes, generator=self.generator) >= self.rate
+        kept = torch.rand(data.num_nodes, generator=self.draws.generator()) >= self.rate
         if not (kept & is_cell).any():
             kept[is_cell.nonzero()[:1]] = True
         kept |= ~is_cell

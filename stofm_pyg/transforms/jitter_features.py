@@ -3,7 +3,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.transforms._random_cells import make_generator
+from stofm_pyg._seeds import Draws
 
 
 @functional_transform("jitter_features")
@@ -15,16 +15,19 @@ class JitterFeatures(BaseTransform):
     Args:
         std (float): The standard deviation of the noise, in the unit of the features.
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
+
+    Raises:
+        ValueError: The deviation is negative or not finite.
     """
 
     def __init__(self, std: float, seed: int | None = None):
         if not 0 <= std < float("inf"):
             raise ValueError(f"'std' must be finite and not negative (got {std})")
         self.std = std
-        self.generator = make_generator(seed)
+        self.draws = Draws(seed)
 
     def forward(self, data: Data) -> Data:
-        noise = torch.randn(data.x.shape, generator=self.generator, dtype=data.x.dtype)
+        noise = torch.randn(data.x.shape, generator=self.draws.generator(), dtype=data.x.dtype)
         data.x = data.x + self.std * noise
         return data
 

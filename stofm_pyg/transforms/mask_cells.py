@@ -3,7 +3,8 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.transforms._random_cells import check_rate, make_generator, random_cells
+from stofm_pyg._seeds import Draws
+from stofm_pyg.transforms._random_cells import check_rate, random_cells
 
 
 @functional_transform("mask_cells")
@@ -17,14 +18,17 @@ class MaskCells(BaseTransform):
     Args:
         rate (float, optional): The share of cells to mask. (default: :obj:`0.1`)
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
+
+    Raises:
+        ValueError: The rate is not in (0, 1].
     """
 
     def __init__(self, rate: float = 0.1, seed: int | None = None):
         self.rate = check_rate(rate)
-        self.generator = make_generator(seed)
+        self.draws = Draws(seed)
 
     def forward(self, data: Data) -> Data:
-        chosen = random_cells(data, self.rate, self.generator)
+        chosen = random_cells(data, self.rate, self.draws.generator())
         data.mask = torch.zeros(data.num_nodes, dtype=torch.bool)
         data.mask[chosen] = True
         data.target = data.x[chosen].clone()

@@ -1,8 +1,13 @@
+import logging
+
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.transforms._positions import check_positions, nearest_neighbor_spacing
+from stofm_pyg.transforms._positions import check_positions
+from stofm_pyg.transforms.neighbors import neighbor_spacing
+
+logger = logging.getLogger(__name__)
 
 
 @functional_transform("normalize_spatial_position")
@@ -14,12 +19,16 @@ class NormalizePosition(BaseTransform):
     up to one factor that rotation, translation and reflection of the slice do not change.
 
     Args:
-        unit (str, optional): :obj:`"spacing"`, the median distance between nearest neighbours is one;
+        unit (str, optional): :obj:`"spacing"`, the median distance between nearest neighbours is one
+            (see :meth:`~stofm_pyg.transforms.neighbors.neighbor_spacing`);
             :obj:`"micron"`; or :obj:`"official"`, the axis-aligned bounding box has a diagonal of 100,
             as in the official SToFM code: *not* invariant to rotation, for official weights only.
             (default: :obj:`"spacing"`)
         microns_per_unit (float, optional): The length of the input unit, for :obj:`unit="micron"`.
             (default: :obj:`1.0`)
+
+    Raises:
+        ValueError: The unit is unknown, or a length is not positive.
     """
 
     units = ("spacing", "micron", "official")
@@ -42,7 +51,16 @@ class NormalizePosition(BaseTransform):
             data.pos = (pos - (low + high) / 2) / (high - low).norm() * 100
         else:
             if self.unit == "spacing":
-                factor = 1.0 / nearest_neighbor_spacing(pos)
+                spacing = neighbor_spacing(pos)
+                factor = 1.0 / spacing.length
+                if spacing.heaps:
+                    logger.warning(
+                        "%s: %d cells lie in %d heaps; the unit is the distance of the heaps, %g",
+                        f"Slice '{data.name}'" if data.get("name") else "The slice",
+                        pos.size(0),
+                        spacing.num_places,
+                        spacing.length,
+                    )
             else:
                 factor = self.microns_per_unit
             data.pos = (pos - pos.mean(dim=0)) * factor

@@ -5,8 +5,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_undirected
 
-from stofm_pyg.nn.node_type import NodeType
-from stofm_pyg.transforms._positions import node_types
+from stofm_pyg.nn.node_type import NodeType, node_types
 from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 
@@ -36,6 +35,9 @@ class OfficialGraph(BaseTransform):
 
     Sets :obj:`data.edge_index` :math:`(2, |\mathcal{E}|)` and :obj:`data.edge_attr`
     :math:`(|\mathcal{E}|, 1)`, Euclidean distances as float32.
+
+    Raises:
+        ValueError: There is not one neighbour at least.
     """
 
     def __init__(self, num_neighbors: int = 50):

@@ -3,7 +3,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.transforms._random_cells import make_generator
+from stofm_pyg._seeds import Draws
 
 
 @functional_transform("scale_positions")
@@ -17,16 +17,19 @@ class ScalePositions(BaseTransform):
     Args:
         scale (float): The factor lies between one minus and one plus this.
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
+
+    Raises:
+        ValueError: The scale is not in [0, 1).
     """
 
     def __init__(self, scale: float, seed: int | None = None):
         if not 0 <= scale < 1:
             raise ValueError(f"'scale' must lie in [0, 1) (got {scale})")
         self.scale = scale
-        self.generator = make_generator(seed)
+        self.draws = Draws(seed)
 
     def forward(self, data: Data) -> Data:
-        factor = 1 + self.scale * (2 * torch.rand((), generator=self.generator) - 1)
+        factor = 1 + self.scale * (2 * torch.rand((), generator=self.draws.generator()) - 1)
         data.pos = data.pos * factor.to(data.pos.dtype)
         if data.edge_attr is not None:
             data.edge_attr = data.edge_attr * factor.to(data.edge_attr.dtype)

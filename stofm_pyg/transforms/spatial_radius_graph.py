@@ -1,11 +1,9 @@
-import torch
-from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.transforms._positions import cell_mask
-from stofm_pyg.transforms.neighbors import TOLERANCE, radius_edges
+from stofm_pyg.nn.node_type import cell_mask
+from stofm_pyg.transforms.neighbors import nearest_edges, radius_edges
 
 
 @functional_transform("spatial_radius_graph")
@@ -21,10 +19,14 @@ class SpatialRadiusGraph(BaseTransform):
         radius (float): The distance up to which (inclusively) cells are joined, in the unit of
             :obj:`data.pos`.
         max_neighbors (int, optional): Keep an edge only if it is among the :obj:`max_neighbors`
-            shortest of one of its two ends, ties broken by node order. (default: :obj:`None`)
+            shortest of one of its two ends, ties broken by node order. Memory grows with the edges that
+            are kept, not with all within the radius. (default: :obj:`None`)
 
     Sets :obj:`data.edge_index` :math:`(2, |\mathcal{E}|)` and :obj:`data.edge_attr`
     :math:`(|\mathcal{E}|, 1)`, Euclidean distances as float32.
+
+    Raises:
+        ValueError: The radius, or the number of neighbours, is not positive.
     """
 
     def __init__(self, radius: float, max_neighbors: int | None = None):
@@ -37,28 +39,15 @@ class SpatialRadiusGraph(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         cells = cell_mask(data).nonzero().view(-1)
-        edge_index, distance = radius_edges(data.pos[cells], self.radius)
-        if self.max_neighbors is not None:
-            keep = self._nearest(edge_index, distance, cells.numel())
-            edge_index, distance = edge_index[:, keep], distance[keep]
+        pos = data.pos[cells]
+        if self.max_neighbors is None:
+            edge_index, distance = radius_edges(pos, self.radius)
+        else:
+            edge_index, distance = nearest_edges(pos, self.radius, self.max_neighbors)
 
         data.edge_index = cells[edge_index]
         data.edge_attr = distance.float().unsqueeze(-1)
         return data
-
-    def _nearest(self, edge_index: Tensor, distance: Tensor, num_cells: int) -> Tensor:
-        # Rounded distances, so that equal ones tie and node order decides, not the last bit.
-        length = (distance / (self.radius * TOLERANCE)).round()
-        order = length.argsort(stable=True)
-        order = order[edge_index[0, order].argsort(stable=True)]
-        degree = torch.bincount(edge_index[0], minlength=num_cells)
-        rank = torch.arange(order.numel()) - (degree.cumsum(0) - degree)[edge_index[0, order]]
-
-        near = torch.zeros(order.numel(), dtype=torch.bool)
-        near[order] = rank < self.max_neighbors
-        # The edges are sorted, so sorting them by target lists each edge's reverse in their order.
-        reverse = (edge_index[1] * num_cells + edge_index[0]).argsort()
-        return near | near[reverse]
 
     def __repr__(self) -> str:
         return (

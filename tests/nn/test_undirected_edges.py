@@ -81,7 +81,8 @@ def test_a_missing_reverse(edge):
     assert str(error.value) == (
         f"The graph must be undirected, every edge with a reverse of the same distance (got {up} "
         f"edges to a later node and {down} to an earlier one); apply "
-        f"'torch_geometric.transforms.ToUndirected' or build it with 'SpatialRadiusGraph'"
+        f"'torch_geometric.transforms.ToUndirected(reduce=\"min\")', which without 'reduce' doubles "
+        f"distances, or build it with 'SpatialRadiusGraph'"
     )
 
 

@@ -151,3 +151,18 @@ def test_bad_arguments():
 def test_repr():
     assert str(NormalizePosition()) == "NormalizePosition(unit='spacing')"
     assert str(NormalizePosition("official")) == "NormalizePosition(unit='official')"
+
+
+def test_heaps_are_told_with_numbers(lattice, caplog):
+    lattice = lattice(6, 6).repeat_interleave(5, dim=0) * 50.0
+    jitter = torch.randn(lattice.shape, generator=torch.Generator().manual_seed(0))
+    data = NormalizePosition()(Data(pos=lattice + 0.01 * jitter, name="left"))
+    assert caplog.messages == [
+        "Slice 'left': 180 cells lie in 36 heaps; the unit is the distance of the heaps, "
+        + caplog.messages[0].split()[-1]
+    ]
+    assert float(caplog.messages[0].split()[-1]) == pytest.approx(50.0, abs=0.02)
+    assert float((data.pos[5] - data.pos[0]).norm()) == pytest.approx(1.0, abs=2e-3)
+    caplog.clear()
+    NormalizePosition()(Data(pos=lattice))
+    assert not caplog.messages

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import Compose
 
 from stofm_pyg.transforms import (
@@ -169,3 +169,25 @@ def test_mean_spacing_of_a_lattice(lattice):
 @pytest.mark.parametrize("num_cells", [0, 1, 2])
 def test_mean_spacing_of_too_few_cells(num_cells):
     assert mean_spacing(torch.rand(num_cells, 2)) == 1.0
+
+
+@pytest.mark.parametrize("number, spacing", [(10, 1.0), (200, 3.0)])
+def test_mean_spacing_of_a_line(turn, number, spacing):
+    line = torch.stack([torch.arange(float(number)) * spacing, torch.zeros(number)], dim=1).double()
+    assert mean_spacing(turn(line, 27.0)) == pytest.approx(spacing, rel=2 / number)
+    jitter = torch.randn(line.shape, generator=torch.Generator().manual_seed(0)) * 1e-3 * spacing
+    assert mean_spacing(turn(line + jitter, 27.0)) == pytest.approx(spacing, rel=2 / number)
+
+
+def test_cells_on_a_line_are_moved():
+    line = torch.stack([torch.arange(50.0), torch.zeros(50)], dim=1)
+    data = SpatialRadiusGraph(3.0)(Data(x=torch.zeros(50, 1), pos=line))
+    moved = PerturbPositions(rate=1.0, sigma=2.0, seed=0)(data).pos - line
+    assert moved.std(dim=0).tolist() == pytest.approx([2.0, 2.0], rel=0.4)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6])
+def test_a_stray_does_not_move_the_others_far(make_slice, far):
+    pos = make_slice(300).pos
+    stray = torch.cat([pos, torch.tensor([[far, -far]], dtype=torch.float64)])
+    assert mean_spacing(stray) == pytest.approx(mean_spacing(pos), rel=1e-9)

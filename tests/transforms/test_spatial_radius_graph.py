@@ -127,6 +127,31 @@ def test_cap_equals_a_loop(pos, square_radius, max_neighbors):
     assert data.edge_index.t().tolist() == expected
 
 
+@pytest.mark.parametrize("max_neighbors", [1, 5, 9])
+def test_cap_of_many_cells_at_one_place(lattice, max_neighbors):
+    # In any order, so that the earliest ones of a place lie anywhere.
+    order = torch.randperm(240, generator=torch.Generator().manual_seed(0))
+    pos = (2.0 * lattice(5, 6)).repeat_interleave(8, dim=0)[order]
+    data = SpatialRadiusGraph(6.0, max_neighbors)(Data(pos=pos))
+    assert data.edge_index.t().tolist() == naive_cap(pos.long().tolist(), 36, max_neighbors)
+
+
+def test_cap_bounds_memory_while_the_graph_is_built(lattice):
+    # 2.5 billion pairs lie within the radius, 40 GB of node numbers.
+    pos = lattice(10, 10).repeat_interleave(500, dim=0)
+    data = SpatialRadiusGraph(20.0, max_neighbors=5)(Data(pos=pos))
+    degree = torch.bincount(data.edge_index[0])
+    assert len(degree) == 50_000 and int(degree.min()) == 5
+    assert (data.edge_attr == 0).all()
+
+
+def test_cap_of_blocks_of_cells(monkeypatch, make_slice):
+    data = make_slice(300)
+    expected = SpatialRadiusGraph(3.0, 4)(data)
+    monkeypatch.setattr(_radius_edges, "NEIGHBORS_PER_BLOCK", 50)
+    assert torch.equal(SpatialRadiusGraph(3.0, 4)(data).edge_index, expected.edge_index)
+
+
 def test_cap_keeps_the_nearest(make_slice):
     data = make_slice(200)
     distance = torch.cdist(data.pos, data.pos).fill_diagonal_(math.inf)

@@ -6,6 +6,10 @@ from torch import Tensor
 from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 METHODS = ("igraph", "leidenalg")
+# Run until nothing changes, Leiden takes three to ten times as long on large slices, for a modularity
+# that is higher by a thousandth (four real slices of 3,190 to 34,451 cells; adjusted Rand index .94
+# to .99).
+ITERATIONS = 8
 
 
 def neighbor_graph(points: Tensor, num_neighbors: int):
@@ -39,7 +43,7 @@ def leiden(graph, resolution: float, method: str, seed: int) -> Tensor:
     igraph.set_random_number_generator(random.Random(seed))
     try:
         partition = graph.community_leiden(
-            objective_function="modularity", resolution=resolution, n_iterations=-1
+            objective_function="modularity", resolution=resolution, n_iterations=ITERATIONS
         )
     finally:
         igraph.set_random_number_generator(random)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stofm_pyg.transforms._leiden import METHODS, leiden, neighbor_graph
+from stofm_pyg.transforms.clusters import METHODS, leiden, neighbor_graph
 
 
 def naive_edges(square_distance, num_neighbors):
