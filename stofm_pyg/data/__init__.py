@@ -3,10 +3,11 @@ r"""Between :class:`~anndata.AnnData` and PyG's :class:`~torch_geometric.data.Da
 from stofm_pyg.data.genes.mapping import GeneMapping
 from stofm_pyg.data.genes.vocab import GeneVocab
 from stofm_pyg.data.keys import Keys
-from stofm_pyg.data.slices._expression_pca import expression_pca
+from stofm_pyg.data.slices.components import expression_pca
 from stofm_pyg.data.slices.convert import from_anndata, slices_from_anndata
 from stofm_pyg.data.slices.counts import get_matrix, validate_counts
 from stofm_pyg.data.slices.files import open_anndata
+from stofm_pyg.data.slices.settings import SliceSettings
 from stofm_pyg.data.slices.write import to_anndata
 from stofm_pyg.data.tokens.cell_tokens import CellTokens
 from stofm_pyg.data.tokens.tokenizer import RankValueTokenizer
@@ -17,6 +18,7 @@ __all__ = [
     "GeneVocab",
     "Keys",
     "RankValueTokenizer",
+    "SliceSettings",
     "expression_pca",
     "from_anndata",
     "get_matrix",

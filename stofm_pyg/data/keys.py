@@ -13,6 +13,8 @@ class Keys:
     EMBEDDING = "X_stofm"
     #: :obj:`obs`: predicted class of the cells.
     PREDICTION = "stofm_prediction"
+    #: :obj:`obs`: tissue domain of the cells.
+    DOMAIN = "stofm_domain"
     #: :obj:`obsp`: 1 for each edge of the spatial graph.
     CONNECTIVITIES = "spatial_connectivities"
     #: :obj:`obsp`: distance along each edge of the spatial graph.

@@ -5,8 +5,7 @@ def test_message():
     error = unknown_key("Domain", "adata.obs", ["slice", "domain"], "Do this.")
     assert type(error) is ValueError
     assert str(error) == (
-        "'Domain' is not in 'adata.obs', which holds 'slice', 'domain'. "
-        "Did you mean 'domain'? Do this."
+        "'Domain' is not in 'adata.obs', which holds 'slice', 'domain'. Did you mean 'domain'? Do this."
     )
 
 

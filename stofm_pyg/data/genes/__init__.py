@@ -1,0 +1,1 @@
+r"""Names of genes, orthologues, and the vocabulary of a cell encoder."""

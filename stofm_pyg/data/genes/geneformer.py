@@ -16,6 +16,7 @@ SPECIAL = {
     "cls_token_id": "<cls>",
     "eos_token_id": "<eos>",
 }
+TABLES = ("token_dictionary", "gene_median_dictionary", "gene_name_id_dict")
 
 
 def geneformer_arguments(
@@ -74,9 +75,6 @@ def geneformer_arguments(
         "num_tokens": len(tokens),
         **{key: tokens.get(mark) for key, mark in SPECIAL.items()},
     }
-
-
-TABLES = ("token_dictionary", "gene_median_dictionary", "gene_name_id_dict")
 
 
 def read_geneformer(

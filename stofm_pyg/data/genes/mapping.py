@@ -1,14 +1,18 @@
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
-from stofm_pyg.data.genes.names import NameMatch, column_names, match_names
+from stofm_pyg.data.genes.names import GeneIndex, NameMatch, column_names, match_names
 from stofm_pyg.data.genes.orthologues import Orthologues
 from stofm_pyg.data.slices.counts import count_blocks
+from stofm_pyg.data.slices.names import rows_by_name
+
+NUM_EXAMPLES = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,15 +52,39 @@ class GeneMapping:
     species: str
     #: All this in words.
     report: str
+    #: What the columns are called in :obj:`adata.var_names`.
+    names: pd.Index | None = None
+
+    def for_columns(self, names: pd.Index) -> "GeneMapping":
+        r"""Returns the mapping of the same genes in columns of another order.
+
+        Args:
+            names (pd.Index): What the columns are called.
+
+        Raises:
+            ValueError: There are not as many columns, or other ones.
+        """
+        mend = "Make it with 'vocab.map(adata)', or leave it out."
+        if self.num_genes != len(names):
+            raise ValueError(
+                f"'mapping' was made for {self.num_genes} columns, 'adata' has {len(names)}. {mend}"
+            )
+        if self.names is None:
+            return self
+        old = rows_by_name(self.names, names, "The columns of 'mapping'", "'adata.var_names'", mend)
+        if old is None:
+            return self
+        columns = np.argsort(old)[self.columns]
+        order = np.argsort(columns)
+        return dataclasses.replace(
+            self, columns=columns[order], gene=self.gene[order], names=names.astype(str)
+        )
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({len(self.columns)} of {self.num_genes} columns, "
             f"{len(self.token_ids)} genes, naming={self.naming!r}, species={self.species!r})"
         )
-
-
-NUM_EXAMPLES = 10
 
 
 def mapping_report(
@@ -139,21 +167,24 @@ def _largest(match: NameMatch, matched: np.ndarray, sums: np.ndarray) -> str:
     return ", ".join(texts)
 
 
-if TYPE_CHECKING:
-    from stofm_pyg.data.genes.vocab import GeneVocab
-
-
 def map_genes(
-    vocab: "GeneVocab",
+    index: GeneIndex,
     adata: AnnData,
     *,
     layer: str | None,
-    orthologues: "Orthologues | Mapping | str | os.PathLike | None",
+    orthologues: Orthologues | Mapping | str | os.PathLike | None,
     min_share: float,
     gene_key: str | None,
 ) -> GeneMapping:
-    r"""Finds the genes of a vocabulary in an :class:`~anndata.AnnData`, see
-    :meth:`GeneVocab.map() <stofm_pyg.data.GeneVocab.map>`."""
+    r"""Finds the genes of a vocabulary in an :class:`~anndata.AnnData`.
+
+    Args:
+        index (GeneIndex): The genes of the vocabulary.
+        adata (AnnData): Cells by genes.
+
+    The other arguments, and what is raised, are those of
+    :meth:`GeneVocab.map <stofm_pyg.data.GeneVocab.map>`.
+    """
     if not 0 <= min_share <= 1:
         raise ValueError(f"'min_share' is a share from 0 to 1, got {min_share}.")
     table = None if orthologues is None else Orthologues.read(orthologues)
@@ -164,9 +195,8 @@ def map_genes(
             table = Orthologues.read(None)
         return table
 
-    own = set(vocab.genes)
     matches = {
-        label: match_names(names, vocab.index, own, read_table)
+        label: match_names(names, index, read_table)
         for label, names in column_names(adata, gene_key).items()
     }
     label = max(matches, key=lambda label: matches[label].num_genes)  # The first of equal ones.
@@ -179,17 +209,17 @@ def map_genes(
     too_few = share_genes < min_share or (share_counts < min_share and sums.any())
     if too_few or not matched.any():
         shares = (share_genes, share_counts)
-        raise ValueError(_too_few(vocab, matches, label, shares, min_share, table))
+        raise ValueError(_too_few(index, matches, label, shares, min_share, table))
 
     columns = np.flatnonzero(matched)
-    tokens = np.array([vocab.token_ids[match.genes[column]] for column in columns], dtype=np.int64)
+    tokens = np.array([index.token_ids[match.genes[column]] for column in columns], dtype=np.int64)
     token_ids, gene = np.unique(tokens, return_inverse=True)
-    names = {vocab.token_ids[match.genes[column]]: match.genes[column] for column in columns}
+    names = {index.token_ids[match.genes[column]]: match.genes[column] for column in columns}
     return GeneMapping(
         columns=columns.astype(np.int64),
         gene=gene.astype(np.int64),
         token_ids=token_ids,
-        medians=np.array([vocab.medians[names[token]] for token in token_ids.tolist()]),
+        medians=np.array([index.medians[names[token]] for token in token_ids.tolist()]),
         num_genes=len(matched),
         share_genes=share_genes,
         share_counts=share_counts,
@@ -197,6 +227,7 @@ def map_genes(
         naming=match.naming,
         species=match.species,
         report=mapping_report(match, label, sums, table),
+        names=adata.var_names.astype(str),
     )
 
 
@@ -209,7 +240,7 @@ def _column_sums(adata: AnnData, layer: str | None) -> np.ndarray:
 
 
 def _too_few(
-    vocab: "GeneVocab",
+    index: GeneIndex,
     matches: dict[str, NameMatch],
     label: str,
     shares: tuple[float, float],
@@ -233,7 +264,7 @@ def _too_few(
             "Name the column of 'adata.var' that holds symbols or Ensembl ids of human or mouse "
             "genes by 'gene_key=', or lower 'min_share'."
         )
-    known = [*vocab.genes[:2], *list(vocab.symbols)[:2]]
+    known = [*list(index.token_ids)[:2], *list(index.symbols)[:2]]
     return (
         f"{num:,} of {len(match.names):,} genes ({share(shares[0])}) with {share(shares[1])} of the "
         f"counts are in the vocabulary, fewer than min_share={min_share}. Not found: "

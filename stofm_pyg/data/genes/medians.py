@@ -35,6 +35,10 @@ def non_zero_medians(
         layer (str, optional): A key of :obj:`adata.layers`. (default: :obj:`None`)
         gene_key (str, optional): The column of :obj:`adata.var` with the names of the genes. If
             :obj:`None`, takes :obj:`adata.var_names`. (default: :obj:`None`)
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A file is damaged, a key does not exist, or a value is no count.
     """
     own = [_gene_names(source, gene_key) for source in slices]
     genes = sorted(set().union(*own) - {""})

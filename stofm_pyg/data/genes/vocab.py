@@ -43,6 +43,10 @@ class GeneVocab:
         num_tokens (int, optional): The number of token ids, if there are some that are none of the
             above. (default: :obj:`None`)
 
+    Raises:
+        ValueError: A gene has no token or no median, a token is there twice or negative, or a median
+            is no positive number.
+
     Example:
         >>> vocab = GeneVocab.from_geneformer("Geneformer/geneformer")
         >>> mapping = vocab.map(adata)
@@ -242,7 +246,7 @@ class GeneVocab:
         """
         with opened_anndata(adata) as adata:
             return map_genes(
-                self,
+                self.index,
                 adata,
                 layer=layer,
                 orthologues=orthologues,
@@ -253,7 +257,7 @@ class GeneVocab:
     @cached_property
     def index(self) -> GeneIndex:
         r"""Finds genes by their names and symbols."""
-        return GeneIndex(self.genes, self.symbols)
+        return GeneIndex(self.token_ids, self.medians, self.symbols)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ from stofm_pyg.data.errors import unknown_key
 from stofm_pyg.data.slices.files import unreadable
 
 ROWS_PER_READ = 4096
+VALUES_PER_BLOCK = 2**16
 
 
 def get_matrix(adata: AnnData, layer: str | None = None) -> sparse.csr_matrix:
@@ -27,11 +28,15 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> sparse.csr_matrix:
     Shapes:
         - **output:** :math:`(N, G)` for :math:`N` cells and :math:`G` genes, without duplicates or
           explicit zeros, columns sorted within a row.
+
+    Raises:
+        TypeError: It is neither a NumPy array nor a SciPy sparse matrix.
+        ValueError: There is no such layer, :obj:`adata.X` is empty, or the file is damaged.
     """
     if layer is not None:
         if layer not in adata.layers:
             raise unknown_key(layer, "adata.layers", adata.layers)
-        return _canonical(adata.layers[layer], f"adata.layers[{layer!r}]")
+        return canonical(adata.layers[layer], f"adata.layers[{layer!r}]")
 
     if adata.isbacked:
         if not adata.file.is_open:
@@ -45,7 +50,7 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> sparse.csr_matrix:
             f"with one of {list(adata.obsm)} in 'adata.obsm'."
         )
     if not adata.isbacked:
-        return _canonical(adata.X, "adata.X")
+        return canonical(adata.X, "adata.X")
 
     try:
         return _read_backed(adata)
@@ -56,13 +61,13 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> sparse.csr_matrix:
 def _read_backed(adata: AnnData) -> sparse.csr_matrix:
     stored = adata.file["X"]
     if adata.is_view:  # AnnData reads the rows of a backed view at once, and makes no view of it.
-        return _canonical(adata.X, "adata.X")
+        return canonical(adata.X, "adata.X")
     if isinstance(stored, h5py.Group) and sparse_dataset(stored).format == "csc":
         # Rows of a CSC matrix are scattered over all of the file: read it once.
-        return _canonical(sparse_dataset(stored).to_memory(), "adata.X")
+        return canonical(sparse_dataset(stored).to_memory(), "adata.X")
 
     blocks = [
-        _canonical(adata[start : start + ROWS_PER_READ].X, "adata.X")
+        canonical(adata[start : start + ROWS_PER_READ].X, "adata.X")
         for start in range(0, adata.n_obs, ROWS_PER_READ)
     ]
     if not blocks:
@@ -70,7 +75,16 @@ def _read_backed(adata: AnnData) -> sparse.csr_matrix:
     return blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
 
 
-def _canonical(matrix: np.ndarray | sparse.spmatrix, name: str) -> sparse.csr_matrix:
+def canonical(matrix: np.ndarray | sparse.spmatrix, name: str) -> sparse.csr_matrix:
+    r"""Returns a matrix as :meth:`get_matrix` does.
+
+    Args:
+        matrix (np.ndarray or spmatrix): Cells by genes.
+        name (str): What the matrix is called in the error.
+
+    Raises:
+        TypeError: It is neither of the two.
+    """
     if not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
         raise TypeError(
             f"'{name}' is a {type(matrix).__module__}.{type(matrix).__name__}, expected a NumPy "
@@ -84,9 +98,6 @@ def _canonical(matrix: np.ndarray | sparse.spmatrix, name: str) -> sparse.csr_ma
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
     return matrix
-
-
-VALUES_PER_BLOCK = 2**16
 
 
 def validate_counts(
@@ -174,6 +185,9 @@ def get_counts(adata: AnnData, layer: str | None = None) -> sparse.csr_matrix:
     Args:
         adata (AnnData): Cells by genes.
         layer (str, optional): A key of :obj:`adata.layers`. (default: :obj:`None`)
+
+    Raises:
+        ValueError: There is no such layer, or a value is no count.
     """
     counts = get_matrix(adata, layer)
     name = "adata.X" if layer is None else f"adata.layers[{layer!r}]"

@@ -1,17 +1,19 @@
 import numpy as np
+import pandas as pd
 import torch
 from anndata import AnnData
 from scipy import sparse
 from torch import Tensor
 
 from stofm_pyg.data.errors import unknown_key
-from stofm_pyg.data.slices._expression_pca import expression_pca
+from stofm_pyg.data.slices.components import expression_pca
 from stofm_pyg.data.slices.counts import get_counts
+from stofm_pyg.data.slices.names import rows_by_name
 
 
 def get_features(
     adata: AnnData,
-    features: str | np.ndarray | Tensor = "pca",
+    features: str | np.ndarray | pd.DataFrame | Tensor = "pca",
     *,
     layer: str | None = None,
     num_features: int = 50,
@@ -22,9 +24,10 @@ def get_features(
 
     Args:
         adata (AnnData): Cells by genes.
-        features (str or np.ndarray or Tensor, optional): :obj:`"pca"`, the principal components of
+        features (str or array or DataFrame, optional): :obj:`"pca"`, the principal components of
             the counts (see :meth:`expression_pca`); the key of an embedding in :obj:`adata.obsm`;
-            or the features themselves, one row per cell. (default: :obj:`"pca"`)
+            or the features themselves, one row per cell: in the order of the cells or, of a DataFrame,
+            by their names. (default: :obj:`"pca"`)
         layer (str, optional): The layer with the counts, else :obj:`adata.X`, for :obj:`"pca"`
             only. (default: :obj:`None`)
         num_features (int, optional): Number of components, for :obj:`"pca"` only.
@@ -32,6 +35,10 @@ def get_features(
         batch (np.ndarray, optional): The slice of each cell :math:`(N)`, in which components are
             centred. (default: :obj:`None`)
         seed (int, optional): Seed of the PCA. (default: :obj:`0`)
+
+    Raises:
+        ValueError: There is no such key, the features are not finite, not one row for each cell or of
+            other cells, or a value is no count.
     """
     if isinstance(features, str) and features == "pca":
         counts = get_counts(adata, layer)
@@ -49,6 +56,11 @@ def get_features(
     else:
         name, values = "features", features
 
+    if isinstance(values, pd.DataFrame):
+        mend = "Pass '.to_numpy()' if its rows are those of the cells all the same."
+        what, where = f"Rows of '{name}'", "'adata.obs_names'"
+        rows = rows_by_name(values.index, adata.obs_names, what, where, mend)
+        values = values if rows is None else values.iloc[rows]
     if isinstance(values, Tensor):
         values = values.detach().to("cpu", torch.float32)
     if sparse.issparse(values):

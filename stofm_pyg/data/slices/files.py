@@ -78,21 +78,48 @@ def unreadable(path: str | os.PathLike, error: Exception) -> ValueError:
     )
 
 
-def file_paths(files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
-    r"""Returns the absolute paths of one or more files.
+def file_paths(
+    files: str | os.PathLike | Sequence[str | os.PathLike], links: bool = False
+) -> list[Path]:
+    r"""Returns the absolute paths of one or more files. A symbolic link keeps its own name, by which
+    whoever made it knows the file.
 
     Args:
         files (str or PathLike or sequence of these): The files; they need not be there.
+        links (bool, optional): Whether one file may have two names, of which the caller makes something.
+            (default: :obj:`False`)
 
     Raises:
         ValueError: There is none, or one is named twice.
     """
     if isinstance(files, (str, os.PathLike)):
         files = [files]
-    paths = [Path(file).expanduser().resolve() for file in files]
+    paths = [_absolute(Path(file).expanduser()) for file in files]
     if not paths:
         raise ValueError("'files' is empty. Name at least one h5ad file.")
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise ValueError(f"'{path}' is in 'files' twice. Name each file once.")
+    known = {}
+    for path in paths:
+        other = known.setdefault(path.resolve(), path)
+        if other != path and not links:
+            raise ValueError(
+                f"'{path}' is in 'files' twice: '{other}' is the same file. Name each file once."
+            )
     return paths
+
+
+def _absolute(path: Path) -> Path:
+    # What is above the file is cleared of '..' alone, which may lead elsewhere through a link.
+    path = path.absolute()
+    return path.parent.resolve() / path.name if ".." in path.parts else path
+
+
+def file_names(files: Sequence[Path]) -> list[str]:
+    r"""Returns names of files: without suffix, with as many folders as it takes to tell them apart."""
+    for depth in range(1, max((len(file.parts) for file in files), default=0) + 1):
+        names = ["/".join(file.with_suffix("").parts[-depth:]) for file in files]
+        if len(set(names)) == len(names):
+            return names
+    return [str(file) for file in files]

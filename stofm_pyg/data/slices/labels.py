@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,18 +8,25 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.slices.names import missing_values
+
+logger = logging.getLogger(__name__)
 
 # Keys of the contract, keys that transforms set, and keys that PyG gives a meaning of its own.
 RESERVED = {"x", "pos", "node_type", "cell_id", "edge_index", "edge_attr", "cluster", "classes"}
-RESERVED |= {"name", "unit", "file", "mask", "target", "row", "face", "ptr"}
+RESERVED |= {"cell_hash"}
+RESERVED |= {"name", "unit", "file", "mask", "target", "row", "face", "ptr", "settings", "features"}
 # PyG adds an offset to keys with these in their name in a batch, or takes them for edges.
 RESERVED_PARTS = ("batch", "index", "edge")
+# What stands for an unknown class where classes are numbers.
+MINUS_ONE = ("-1", "-1.0")
 
 
 def encode_labels(
     obs: pd.DataFrame,
     columns: str | Sequence[str] | None,
     classes: Mapping[str, Sequence[str]] | None = None,
+    log: bool = True,
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
     r"""Returns columns of :obj:`adata.obs` as class numbers, and the names of the classes.
 
@@ -28,10 +36,17 @@ def encode_labels(
         classes (dict, optional): Names of the classes of a column, in order, *e.g.*, those of
             another slice. Without it, these are the categories of a categorical column (used or
             not) or the sorted values of any other. (default: :obj:`None`)
+        log (bool, optional): Says in the log how many values of a column are unknown.
+            (default: :obj:`True`)
 
     Returns:
-        For each column, int64 :math:`(N)` with -1 where unknown (NaN, :obj:`None`, :obj:`pd.NA`),
-        and a list of names.
+        For each column, int64 :math:`(N)` with -1 where unknown, and a list of names. Unknown are
+        missing values, text that says so (:obj:`"nan"`, :obj:`"NA"`, :obj:`""`) and -1, unless
+        :obj:`classes` has them.
+
+    Raises:
+        ValueError: A column does not exist, has a reserved name, holds measurements, or a value that
+            is not among the given classes.
     """
     if columns is None:
         columns = ()
@@ -45,9 +60,11 @@ def encode_labels(
                 f"Give the column another one: 'adata.obs[\"label\"] = adata.obs[{column!r}]', "
                 f"labels='label'."
             )
-        codes[column], names[column] = _encode(obs[column])
+        given = None
         if classes is not None and column in classes:
             given = [str(name) for name in classes[column]]
+        codes[column], names[column] = _encode(obs[column], given or (), log)
+        if given is not None:
             codes[column] = _renumber(codes[column], names[column], given, column)
             names[column] = given
     return codes, names
@@ -62,7 +79,28 @@ def _is_reserved(column: str) -> bool:
     )
 
 
-def _encode(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+def _encode(values: pd.Series, given: Sequence[str], log: bool) -> tuple[np.ndarray, list[str]]:
+    codes, names = _by_value(values)
+    none = missing_values(pd.Series(names, dtype=object)) | np.isin(names, MINUS_ONE)
+    none &= ~np.isin(names, given)
+    said = [names[code] for code in np.unique(codes[codes >= 0]) if none[code]]
+    kept = [name for name, gone in zip(names, none, strict=True) if not gone]
+    number = np.append(np.where(none, -1, np.cumsum(~none) - 1), -1)
+    codes = number[codes]
+    if log and (codes < 0).any():
+        told = f", for which {', '.join(map(repr, said))} stand" if said else ""
+        logger.log(
+            logging.WARNING if said else logging.INFO,
+            "%d of %d cells have no known %r%s",
+            int((codes < 0).sum()),
+            len(codes),
+            values.name,
+            told,
+        )
+    return codes, kept
+
+
+def _by_value(values: pd.Series) -> tuple[np.ndarray, list[str]]:
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes = values.cat.codes.to_numpy().astype(np.int64)
         names = [str(name) for name in values.cat.categories]
@@ -116,6 +154,9 @@ def class_names(slices: Sequence[Data], label: str | None = None) -> list[str] |
 
     Returns:
         The names, or :obj:`None` if the slices have no labels.
+
+    Raises:
+        ValueError: The label is unknown, not told among several, or its classes differ.
     """
     known = slices[0].get("classes") or {}
     if label is None:
@@ -145,6 +186,9 @@ def prediction_column(
         rows (np.ndarray): The rows of all these cells in the AnnData.
         num_cells (int): Number of rows of the AnnData; those not in :obj:`rows` become NaN.
         names (sequence of str, optional): Names of the classes. If :obj:`None`, the numbers are.
+
+    Raises:
+        ValueError: The values are no class numbers, or none of these classes.
     """
     for value in values:
         if value.dim() != 1 or value.is_floating_point() or value.is_complex():

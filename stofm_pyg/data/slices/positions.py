@@ -13,7 +13,8 @@ def get_positions(adata: AnnData, spatial_key: str = Keys.SPATIAL) -> np.ndarray
         spatial_key (str, optional): The key in :obj:`obsm`. (default: :obj:`"spatial"`)
 
     Raises:
-        ValueError: There are no cells, no such key, not two coordinates, or non-finite ones.
+        ValueError: There are no cells, no such key, not two coordinates, or ones that are no numbers or
+            not finite.
     """
     if spatial_key not in adata.obsm:
         raise unknown_key(
@@ -36,7 +37,7 @@ def get_positions(adata: AnnData, spatial_key: str = Keys.SPATIAL) -> np.ndarray
             f"[{adata.n_obs}, 2]. Keep the two coordinates in the plane of the slice: "
             f"'adata.obsm[{spatial_key!r}] = pos[:, :2]'."
         )
-    pos = pos.astype(np.float64)
+    pos = _as_numbers(pos, adata, spatial_key)
     finite = np.isfinite(pos).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
@@ -49,12 +50,31 @@ def get_positions(adata: AnnData, spatial_key: str = Keys.SPATIAL) -> np.ndarray
     return pos
 
 
+def _as_numbers(pos: np.ndarray, adata: AnnData, spatial_key: str) -> np.ndarray:
+    try:
+        return pos.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        reason = error
+    for row, values in enumerate(pos):
+        try:
+            values.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Positions in 'adata.obsm[{spatial_key!r}]' are no numbers in row {row} (cell "
+                f"{adata.obs_names[row]!r}): {values.tolist()}. Leave these cells out, or mend them."
+            ) from reason
+    raise reason
+
+
 def check_spread(pos: np.ndarray, name: str = "") -> None:
     r"""Checks that a slice has at least two cells at different positions: without, it has no unit.
 
     Args:
         pos (np.ndarray): Positions :math:`(N, 2)`.
         name (str, optional): The name of the slice in the error. (default: :obj:`""`)
+
+    Raises:
+        ValueError: It has not.
     """
     if len(pos) >= 2 and (pos != pos[0]).any():
         return

@@ -1,8 +1,14 @@
+import logging
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.keys import Keys
+from stofm_pyg.data.slices.names import missing_values
+
+logger = logging.getLogger(__name__)
 
 
 def slice_rows(adata: AnnData, slice_key: str | None) -> list[tuple[str, np.ndarray]]:
@@ -11,9 +17,14 @@ def slice_rows(adata: AnnData, slice_key: str | None) -> list[tuple[str, np.ndar
     Args:
         adata (AnnData): One row per cell.
         slice_key (str, optional): The column of :obj:`adata.obs` that names a cell's slice. Slices
-            come in the order of its categories, else of their first cell. If :obj:`None`, all cells
-            are one slice without a name.
+            come in the order of its categories, else of their first cell. If :obj:`None`, or without a
+            column :obj:`"slice"` of that default name, all cells are one slice without a name.
+
+    Raises:
+        ValueError: There is no such column, or a cell has no slice in it.
     """
+    if slice_key == Keys.SLICE and slice_key not in adata.obs:
+        slice_key = None
     if slice_key is None:
         return [("", np.arange(adata.n_obs))]
     if slice_key not in adata.obs:
@@ -25,12 +36,15 @@ def slice_rows(adata: AnnData, slice_key: str | None) -> list[tuple[str, np.ndar
         )
 
     column = adata.obs[slice_key]
-    missing = column.isna().to_numpy()
+    missing = missing_values(column)
     if missing.any():
+        row = int(np.argmax(missing))
+        value = column.iloc[row]
+        chosen = f" != {value!r}" if isinstance(value, str) else ".notna()"
         raise ValueError(
             f"{int(missing.sum())} of {adata.n_obs} cells have no slice in 'adata.obs"
-            f"[{slice_key!r}]', the first in row {int(np.argmax(missing))}. Leave them out: "
-            f"'adata = adata[adata.obs[{slice_key!r}].notna()]'."
+            f"[{slice_key!r}]', the first in row {row}. Leave them out: "
+            f"'adata = adata[adata.obs[{slice_key!r}]{chosen}]'."
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, names = column.cat.codes.to_numpy(), column.cat.categories
@@ -41,3 +55,49 @@ def slice_rows(adata: AnnData, slice_key: str | None) -> list[tuple[str, np.ndar
     rows = np.split(order, ends[:-1]) if len(names) else []
     # A category without cells is no slice.
     return [(str(name), part) for name, part in zip(names, rows, strict=True) if len(part)]
+
+
+def check_joined(adata: AnnData, pos: np.ndarray | None = None, slice_key: str | None = None) -> None:
+    r"""Says so where all cells become one slice although a column tells several apart.
+
+    Args:
+        adata (AnnData): One row per cell.
+        pos (np.ndarray, optional): Positions :math:`(N, 2)`; slices that lie on one another are then
+            refused. (default: :obj:`None`)
+        slice_key (str, optional): The column; if :obj:`None`, that of the default name,
+            :obj:`"slice"`. (default: :obj:`None`)
+
+    Raises:
+        ValueError: Two slices overlap.
+    """
+    slice_key = Keys.SLICE if slice_key is None else slice_key
+    if slice_key not in adata.obs or adata.obs[slice_key].nunique() < 2:
+        return
+    number = adata.obs[slice_key].nunique()
+    if pos is not None:
+        pair = _overlapping(adata.obs[slice_key], pos)
+        if pair is not None:
+            raise ValueError(
+                f"'adata.obs[{slice_key!r}]' tells {number} slices apart, of which {pair[0]!r} and "
+                f"{pair[1]!r} lie on one another, so that they cannot be one. Pass "
+                f"'slice_key={slice_key!r}'."
+            )
+    logger.warning(
+        "'adata.obs[%r]' tells %d slices apart, which become one here: 'slice_key=%r' keeps them apart",
+        slice_key,
+        number,
+        slice_key,
+    )
+
+
+def _overlapping(column: pd.Series, pos: np.ndarray) -> tuple[str, str] | None:
+    # By their bounding boxes: a quarter of the smaller one is more than a touch.
+    codes, names = pd.factorize(column)
+    boxes = [(pos[codes == k].min(axis=0), pos[codes == k].max(axis=0)) for k in range(len(names))]
+    for i, (low, high) in enumerate(boxes):
+        for j in range(i):
+            common = np.minimum(high, boxes[j][1]) - np.maximum(low, boxes[j][0])
+            smaller = min(np.prod(high - low), np.prod(boxes[j][1] - boxes[j][0]))
+            if (common > 0).all() and np.prod(common) > 0.25 * smaller:
+                return str(names[j]), str(names[i])
+    return None

@@ -1,7 +1,10 @@
+import copy
+import logging
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from anndata import AnnData, ImplicitModificationWarning
 from scipy import sparse
@@ -10,7 +13,10 @@ from torch_geometric.data import Batch, Data
 
 from stofm_pyg.data.keys import Keys
 from stofm_pyg.data.slices.labels import class_names, prediction_column
+from stofm_pyg.data.slices.names import name_hashes
 from stofm_pyg.nn.node_type import NodeType
+
+logger = logging.getLogger(__name__)
 
 
 def graph_matrices(
@@ -28,6 +34,9 @@ def graph_matrices(
     Returns:
         Connectivities (1 for each edge) and distances, both :math:`(N, N)` float64, and the unit of
         the distances.
+
+    Raises:
+        ValueError: Slices have no graph, or distances in different units.
     """
     units = {data.get("unit") or "unknown" for data in slices}
     if len(units) > 1:
@@ -68,7 +77,8 @@ def to_anndata(
     graph_key: str = Keys.SPATIAL,
 ) -> AnnData:
     r"""Writes results for slices back into the :class:`~anndata.AnnData` they come from, each cell
-    in its row (:obj:`data.cell_id`).
+    in its row (:obj:`data.cell_id`) or, where the AnnData has other cells there by now, in that of its
+    name (:obj:`data.cell_hash`).
 
     Only what is asked for changes, in place; a key that exists is replaced as a whole, so give all
     slices at once. A view becomes an AnnData of its own, as with any write to a view; a backed one
@@ -99,6 +109,11 @@ def to_anndata(
 
     Returns:
         The AnnData that was given.
+
+    Raises:
+        TypeError: :obj:`adata` is no AnnData, or the slices are a batch.
+        ValueError: The slices are not of this AnnData, the values do not fit to them or carry names of
+            their own, or the AnnData is a view of a backed one. Nothing is changed then.
     """
     if not isinstance(adata, AnnData):
         raise TypeError(
@@ -109,6 +124,7 @@ def to_anndata(
     if isinstance(data, Batch):
         raise TypeError("Expected slices, got a Batch. Pass 'batch.to_data_list()'.")
     slices = [data] if single else list(data)
+    slices = _aligned(slices, adata)
     rows = _cell_rows(slices, adata)
 
     # Everything is made before anything is written: an error leaves 'adata' as it was.
@@ -148,6 +164,54 @@ def to_anndata(
     return adata
 
 
+def _aligned(slices: list[Data], adata: AnnData) -> list[Data]:
+    # Slices with the rows that their cells have by now.
+    if all(data.get("cell_hash") is None for data in slices):
+        return slices
+    hashes = name_hashes(adata.obs_names)
+    index, out, moved = None, [], 0
+    for data in slices:
+        known = data.get("cell_hash")
+        if known is None:
+            out.append(data)
+            continue
+        is_cell = _is_cell(data).cpu()
+        known, rows = known.cpu()[is_cell].numpy(), data.cell_id.cpu()[is_cell].numpy()
+        inside = (rows >= 0) & (rows < adata.n_obs)
+        differ = ~inside
+        differ[inside] = hashes[rows[inside]] != known[inside]
+        if differ.any():
+            index = pd.Index(hashes) if index is None else index
+            found = index.get_indexer(known) if index.is_unique else np.full(len(known), -1)
+            if (found < 0).any() and not inside.all():
+                return slices  # What is said of them then is said of all slices.
+            if (found < 0).any():
+                raise ValueError(_other_cells(data, adata, rows[differ], found, index.is_unique))
+            moved += int(differ.sum())
+            data = copy.copy(data)
+            data.cell_id = data.cell_id.clone()
+            data.cell_id[is_cell.to(data.cell_id.device)] = torch.from_numpy(found).to(data.cell_id)
+        out.append(data)
+    if moved:
+        logger.info("The AnnData has another order by now: %d cells are found by their names", moved)
+    return out
+
+
+def _other_cells(
+    data: Data, adata: AnnData, differ: np.ndarray, found: np.ndarray, unique: bool
+) -> str:
+    name = f"Slice {data.name!r}" if data.get("name") else "A slice"
+    row = int(differ[0])
+    reason = f"{int((found < 0).sum())} of its {len(found)} cells are not in it by name"
+    if not unique:
+        reason = "its names are not unique, so that they tell no cells"
+    return (
+        f"{name} is not of this AnnData, or that has changed: row {row}, one of {len(differ)} that "
+        f"differ, is {adata.obs_names[row]!r} by now, and {reason}. Pass the AnnData that the slices "
+        f"were made from."
+    )
+
+
 def _cell_rows(slices: list[Data], adata: AnnData) -> np.ndarray:
     if not slices:
         raise ValueError("There is no slice to write: 'data' is an empty list.")
@@ -184,6 +248,11 @@ def _per_cell(
         )
     out = []
     for data, value in zip(slices, values, strict=True):
+        if isinstance(value, (pd.DataFrame, pd.Series)):
+            raise ValueError(
+                f"'{name}' is a {type(value).__name__}, with names of its own, and is written by the "
+                f"order of the slice's cells. Pass '.to_numpy()' of its rows in that order."
+            )
         value = torch.as_tensor(value).detach().cpu()
         is_cell = _is_cell(data).cpu()
         num_cells = int(is_cell.sum())

@@ -1,0 +1,1 @@
+r"""Cells as ranked tokens of their genes."""

@@ -28,6 +28,10 @@ class CellTokens:
         fingerprint (str, optional): The fingerprint of the vocabulary that the tokens are numbers of.
             (default: :obj:`None`)
 
+    Raises:
+        TypeError: Tokens or pointers are no integers.
+        ValueError: A number does not fit, or :obj:`ptr` does not rise from zero to the number of tokens.
+
     Example:
         >>> cells = CellTokens(torch.tensor([7, 3, 9, 7]), torch.tensor([0, 3, 4]))
         >>> cells[0], cells[[1, 0, 1]]
@@ -60,7 +64,12 @@ class CellTokens:
 
     def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray | Tensor):
         r"""Returns the tokens of one cell for an integer (a view), else a :class:`CellTokens` of the
-        cells that a slice, an array of integers or a mask names, in its order."""
+        cells that a slice, an array of integers or a mask names, in its order.
+
+        Raises:
+            IndexError: There is no such cell.
+            TypeError: It is none of these.
+        """
         if isinstance(index, (int, np.integer)) and not isinstance(index, (bool, np.bool_)):
             if not -self.num_cells <= index < self.num_cells:
                 raise IndexError(f"There is no cell {index}: there are {self.num_cells} cells.")
@@ -77,7 +86,11 @@ class CellTokens:
         return self._take(self.ptr[cells], self.lengths[cells])
 
     def truncate(self, max_length: int) -> "CellTokens":
-        r"""Returns the first :obj:`max_length` tokens of each cell; itself where no cell has more."""
+        r"""Returns the first :obj:`max_length` tokens of each cell; itself where no cell has more.
+
+        Raises:
+            ValueError: :obj:`max_length` is not positive.
+        """
         if max_length < 1:
             raise ValueError(f"'max_length' must be at least 1, got {max_length}.")
         lengths = self.lengths
@@ -87,7 +100,11 @@ class CellTokens:
 
     @staticmethod
     def concat(parts: Sequence["CellTokens"]) -> "CellTokens":
-        r"""Returns the cells of several :class:`CellTokens` of one vocabulary, in their order."""
+        r"""Returns the cells of several :class:`CellTokens` of one vocabulary, in their order.
+
+        Raises:
+            ValueError: There is none, or they are of different vocabularies.
+        """
         if len(parts) == 0:
             raise ValueError("Nothing to join: pass at least one CellTokens.")
         known = sorted({part.fingerprint for part in parts if part.fingerprint is not None})

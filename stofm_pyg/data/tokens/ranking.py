@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from scipy import sparse
 
+# Counts up to the usual ones are looked up in a table of columns by counts. Its size is kept below an
+# eighth of the number of counts, so that it costs less than what it saves.
 USUAL = 0.98
 MAX_BITS = 12
 SAMPLE = 4096
 VALUES_PER_BLOCK = 2**16
+VALUES_PER_CHUNK = 2**17  # Threads wait for one another between chunks, and larger ones leave the cache.
 NARROW_BITS = 24  # Of 32, so that 256 cells at least go into one sort.
 
 
@@ -149,13 +152,6 @@ class ChunkSorter:
         ranks = keys[: ends[-1]]
         ranks &= self.rank_mask
         return ranks, np.diff(ends)
-
-
-# Counts up to the usual ones are looked up in a table of columns by counts. Its size is kept below an
-# eighth of the number of counts, so that it costs less than what it saves.
-
-
-VALUES_PER_CHUNK = 2**17  # Threads wait for one another between chunks, and larger ones leave the cache.
 
 
 class RankedCells(NamedTuple):

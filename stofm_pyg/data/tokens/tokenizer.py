@@ -17,6 +17,10 @@ from stofm_pyg.data.slices.files import opened_anndata
 from stofm_pyg.data.tokens.cell_tokens import CellTokens
 from stofm_pyg.data.tokens.ranking import RankedCells, RankTable, rank_cells
 
+logger = logging.getLogger(__name__)
+
+CELLS_PER_BLOCK = 2**16
+
 
 @dataclass(frozen=True)
 class TokenReport:
@@ -51,11 +55,6 @@ class TokenReport:
         )
 
 
-logger = logging.getLogger(__name__)
-
-CELLS_PER_BLOCK = 2**16
-
-
 class RankValueTokenizer:
     r"""Writes each cell as the genes it expresses, from the most to the least above what is usual for
     the gene, as in Geneformer (`"Transfer learning enables predictions in network biology"
@@ -82,6 +81,9 @@ class RankValueTokenizer:
             (default: :obj:`10_000`)
         add_cls (bool, optional): Puts :obj:`vocab.cls_token_id` before each cell.
             (default: :obj:`True`)
+
+    Raises:
+        ValueError: :obj:`max_length` or :obj:`target_sum` is not positive.
 
     Example:
         >>> tokenizer = RankValueTokenizer(GeneVocab.from_geneformer("Geneformer/geneformer"))
@@ -121,27 +123,24 @@ class RankValueTokenizer:
                 memory, a view, or backed), or an h5ad file.
             layer (str, optional): The key in :obj:`adata.layers` of the raw counts; if :obj:`None`,
                 they are in :obj:`adata.X`. (default: :obj:`None`)
-            mapping (GeneMapping, optional): Which columns are which genes. If :obj:`None`,
-                :meth:`GeneVocab.map` finds out by itself. (default: :obj:`None`)
+            mapping (GeneMapping, optional): Which columns are which genes, matched by name. If
+                :obj:`None`, :meth:`GeneVocab.map` finds out by itself. (default: :obj:`None`)
             return_values (bool, optional): Also returns the value of each token :math:`(T)`,
                 float32, infinite for CLS. (default: :obj:`False`)
             return_report (bool, optional): Also returns a :class:`TokenReport`, which goes to the log
                 in any case. (default: :obj:`False`)
 
         Raises:
-            ValueError: The file is damaged, the layer does not exist, a value is no count, or too few
-                genes are in the vocabulary.
+            ValueError: The file is damaged, the layer does not exist, a value is no count, too few
+                genes are in the vocabulary, or the mapping is one of other columns.
         """
         with opened_anndata(adata) as adata:
             if adata.isbacked and adata.is_view:  # AnnData makes no view, hence no block, of it.
                 adata = adata.to_memory()
             if mapping is None:
                 mapping = self.vocab.map(adata, layer=layer)
-            elif mapping.num_genes != adata.n_vars:
-                raise ValueError(
-                    f"'mapping' was made for {mapping.num_genes} columns, 'adata' has {adata.n_vars}. "
-                    f"Make it with 'vocab.map(adata)', or leave it out."
-                )
+            else:
+                mapping = mapping.for_columns(adata.var_names)
             blocks = self._rank_blocks(adata, layer, mapping, return_values)
             ranked = _join(blocks, return_values)
 

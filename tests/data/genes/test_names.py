@@ -70,7 +70,13 @@ def test_any_text_has_a_kind(name):
     assert kind.species in ("human", "mouse", "")
 
 
-INDEX = GeneIndex(
+def make_index(genes, symbols):
+    """An index with tokens from 2 on and medians from 1 on."""
+    token_ids = {gene: 2 + i for i, gene in enumerate(genes)}
+    return GeneIndex(token_ids, {gene: 1.0 + i for i, gene in enumerate(genes)}, symbols)
+
+
+INDEX = make_index(
     ["ENSG1", "ENSG2", "ENSG3", "ENSG4", "Own"],
     {"MT-CO1": "ENSG1", "C1orf112": "ENSG2", "Abc": "ENSG3", "ABC": "ENSG4", "Own": "ENSG1"},
 )
@@ -97,8 +103,13 @@ def test_find(name, gene):
     assert INDEX.find(name) == gene
 
 
+def test_an_index_carries_tokens_and_medians():
+    gene = INDEX.find("mt.co1")
+    assert (INDEX.token_ids[gene], INDEX.medians[gene]) == (2, 1.0)
+
+
 GENES = ["ENSG00000128683", "ENSG00000172116", "ENSG00000164458"]
-MATCH_INDEX = GeneIndex(GENES, dict(zip(["GAD1", "CD8B", "TBXT"], GENES, strict=True)))
+MATCH_INDEX = make_index(GENES, dict(zip(["GAD1", "CD8B", "TBXT"], GENES, strict=True)))
 TABLE = Orthologues(
     [
         ("Cd8b1", "ENSG00000000000"),  # Not in the vocabulary: the next one is taken.
@@ -111,8 +122,8 @@ TABLE = Orthologues(
 )
 
 
-def match(names, table=TABLE, index=MATCH_INDEX, own=GENES):
-    return match_names(names, index, set(own), lambda: table)
+def match(names, table=TABLE, index=MATCH_INDEX):
+    return match_names(names, index, lambda: table)
 
 
 def refuse():
@@ -121,7 +132,7 @@ def refuse():
 
 def test_human_names_need_no_orthologues():
     names = ["GAD1", "cd8b", "ENSG00000164458.3", "NOPE", ""]
-    found = match_names(names, MATCH_INDEX, set(GENES), refuse)
+    found = match_names(names, MATCH_INDEX, refuse)
     assert found.genes == [*GENES, None, None]
     assert (found.naming, found.species, found.num_genes) == ("symbol", "human", 3)
 
@@ -133,7 +144,7 @@ def test_mouse_symbols():
 
 
 def test_an_orthologue_outside_the_vocabulary_is_no_reason_for_upper_case():
-    index = GeneIndex(GENES, {"GONE": GENES[0]})
+    index = make_index(GENES, {"GONE": GENES[0]})
     assert match(["Gone", "Xyz"], index=index).genes == [None, None]
 
 
@@ -157,8 +168,8 @@ def test_ids_tell_their_species_among_others():
 
 
 def test_a_vocabulary_of_mouse_genes_needs_no_orthologues():
-    index = GeneIndex(["Gad1", "Cd8b1"], {})
-    assert match_names(["Cd8b1", "Gad1"], index, {"Gad1", "Cd8b1"}, refuse).genes == ["Cd8b1", "Gad1"]
+    index = make_index(["Gad1", "Cd8b1"], {})
+    assert match_names(["Cd8b1", "Gad1"], index, refuse).genes == ["Cd8b1", "Gad1"]
 
 
 def test_no_names():

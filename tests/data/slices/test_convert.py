@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from stofm_pyg.data import expression_pca, from_anndata, slices_from_anndata, to_anndata
+from stofm_pyg.data import (
+    SliceSettings,
+    expression_pca,
+    from_anndata,
+    slices_from_anndata,
+    to_anndata,
+)
 from stofm_pyg.data.slices.convert import build_data
 from stofm_pyg.nn.node_type import NodeType
 
@@ -18,17 +24,18 @@ POS = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0], [20.0, 0.0]])
 CELL_ID = np.array([9, 7, 5, 3, 1])
 
 
-def build(pos=POS, **kwargs):
+def build(pos=POS, name="", **changes):
     num = len(pos)
     labels = {"domain": np.array([0, 1, -1, 1, 0])[:num]}
-    return build_data(X[:num], pos, CELL_ID[:num], labels, {"domain": ["a", "b"]}, **kwargs)
+    settings = SliceSettings(**changes)
+    return build_data(X[:num], pos, CELL_ID[:num], settings, labels, {"domain": ["a", "b"]}, name)
 
 
 def test_values_without_virtual_cells():
     data = build(radius=1.1, virtual_cells=False, name="left")
     assert set(data.keys()) == (
         {"x", "pos", "node_type", "cell_id", "domain", "classes", "name", "unit"}
-        | {"edge_index", "edge_attr"}
+        | {"edge_index", "edge_attr", "settings"}
     )
     assert data.x.dtype == data.pos.dtype == data.edge_attr.dtype == torch.float32
     assert data.node_type.dtype == torch.uint8 and data.node_type.tolist() == [0] * 5
@@ -69,7 +76,8 @@ def test_max_neighbors():
 
 def test_arrays_are_copied():
     x, pos = X.astype(np.float32), POS.copy()
-    data = build_data(x, pos, CELL_ID, {}, {}, radius=None, virtual_cells=False)
+    data = build_data(x, pos, CELL_ID, SliceSettings(radius=None, virtual_cells=False))
+    assert data.classes == {} and data.name == ""
     data.x += 1
     assert np.array_equal(x, X) and np.array_equal(pos, POS)
 
@@ -78,6 +86,32 @@ def test_arrays_are_copied():
 def test_needs_two_positions(pos):
     with pytest.raises(ValueError, match=f"^Slice 'left' needs .* it has {len(pos)} cell"):
         build(pos, name="left")
+
+
+def test_a_slice_carries_its_settings(make_adata):
+    settings = SliceSettings(radius=2.5, max_clusters=4, num_features=3)
+    data = from_anndata(make_adata(), settings, alpha=0.5)
+    assert SliceSettings.from_json(data.settings) == settings.replace(alpha=0.5, slice_key=None)
+    assert data.num_features == 3 and float(data.edge_attr.max()) <= 2.5
+    (data,) = slices_from_anndata(make_adata(), settings)
+    assert SliceSettings.from_json(data.settings) == settings
+
+
+@given(seed=st.integers(0, 20))
+@settings(max_examples=4)
+def test_the_number_of_threads_changes_nothing(same_data, seed):
+    rng = np.random.default_rng(seed)
+    pos = rng.uniform(0, 20, (400, 2))
+    x = rng.standard_normal((400, 30)).astype(np.float32)
+    threads, made = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 4):
+            torch.set_num_threads(number)
+            made.append(build_data(x, pos, np.arange(400), SliceSettings(radius=2.5)))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert same_data(made[0], made[1]) and same_data(made[0], made[2])
 
 
 def cells(data):
@@ -149,8 +183,36 @@ def test_backed_file(make_adata, same_data, tmp_path):
 
 def test_without_slice_key(make_adata, same_data):
     adata = make_adata()
+    alone = from_anndata(adata, labels="domain")
     (data,) = slices_from_anndata(adata, slice_key=None, labels="domain")
-    assert same_data(data, from_anndata(adata, labels="domain")) and data.name == ""
+    assert same_data(data, alone) and data.name == ""
+    del adata.obs["slice"]
+    (data,) = slices_from_anndata(adata, labels="domain")  # There is no column of the default name.
+    assert data.name == "" and data.settings != alone.settings
+    data.settings = alone.settings
+    assert same_data(data, alone)
+
+
+def test_joined_slices_are_warned_of_by_their_column(make_adata, caplog):
+    adata = make_adata(num_slices=3)
+    arguments = {"virtual_cells": False, "num_features": 5}
+    slices_from_anndata(adata, slice_key=None, **arguments)
+    assert caplog.text.count("'adata.obs['slice']' tells 3 slices apart") == 1
+    caplog.clear()
+    adata.obs = adata.obs.rename(columns={"slice": "section"})
+    from_anndata(adata, **arguments)
+    assert caplog.text == ""
+    from_anndata(adata, slice_key="section", **arguments)
+    assert caplog.text.count("'adata.obs['section']' tells 3 slices apart") == 1
+    caplog.clear()
+    from_anndata(adata[(adata.obs["section"] == "s1").to_numpy()], slice_key="section", **arguments)
+    assert caplog.text == ""
+
+
+def test_an_unknown_setting(make_adata):
+    for convert in (from_anndata, slices_from_anndata):
+        with pytest.raises(TypeError, match="no setting 'radus' of a slice; did you mean 'radius'"):
+            convert(make_adata(), radus=3.0)
 
 
 def test_unknown_slice_key(make_adata):
@@ -265,8 +327,10 @@ def test_every_kind_of_input_gives_the_same_slice(
         source.layers["counts"] = source.X
         source.X = np.full(source.shape, 0.5)
         arguments["layer"] = "counts"
+        expected.settings = SliceSettings.from_json(expected.settings).replace(layer="counts").to_json()
     elif kind == "view":
         more = anndata.concat([source, source[:7]], index_unique="-")
+        more.obs_names = [*adata.obs_names, *"abcdefg"]
         more.obs["domain"] = pd.Categorical(more.obs["domain"], adata.obs["domain"].cat.categories)
         source = more[:40]
         assert source.is_view
@@ -414,3 +478,46 @@ def test_starmap_turned_has_the_same_graph(real_slices, degrees):
     assert torch.equal(turned.edge_index, data.edge_index)
     assert torch.allclose(turned.edge_attr, data.edge_attr, rtol=0, atol=1e-6)
     assert torch.equal(turned.cluster, data.cluster)
+
+
+def lattice(side, copies=1):
+    return np.repeat(np.stack(np.divmod(np.arange(side**2), side), axis=1) * 1.0, copies, axis=0)
+
+
+def degrees_told(caplog, pos, **changes):
+    caplog.clear()
+    x = np.random.default_rng(0).normal(size=(len(pos), 3))
+    settings = SliceSettings(virtual_cells=False, **changes)
+    build_data(x, pos, np.arange(len(pos)), settings, name="left")
+    return caplog.messages
+
+
+def test_graphs_out_of_the_ordinary_are_told_with_numbers(caplog):
+    assert degrees_told(caplog, lattice(12)) == []
+    assert degrees_told(caplog, lattice(12), max_neighbors=1) == []
+    assert degrees_told(caplog, lattice(12), radius=None) == []
+    assert degrees_told(caplog, POS, radius=1.1) == [
+        "Slice 'left': a cell has 1.6 neighbours within 1.1 (unit: spacing) on average, and 20 % of 5 "
+        "cells have none; look at 'radius' and 'unit', and whether positions are repeated"
+    ]
+    assert degrees_told(caplog, 55.0 * lattice(12), unit="micron") == [
+        "Slice 'left': a cell has 0.0 neighbours within 8 (unit: micron) on average, and 100 % of 144 "
+        "cells have none; look at 'radius' and 'unit', and whether positions are repeated"
+    ]
+    (told,) = degrees_told(caplog, lattice(6, copies=40))
+    assert told.startswith("Slice 'left': a cell has 14") and told.endswith(
+        "0 % of 1440 cells have none; 'max_neighbors' keeps the nearest"
+    )
+    assert degrees_told(caplog, lattice(6, copies=40), max_neighbors=10) == []
+
+
+def test_jittered_spots_are_joined(caplog):
+    jitter = np.random.default_rng(0).normal(0, 0.01, (1000, 2))
+    x, cells, settings = np.zeros((1000, 2)), np.arange(1000), SliceSettings(virtual_cells=False)
+    spot = cells // 10
+    across = []
+    for pos in (lattice(10, copies=10), lattice(10, copies=10) + jitter):
+        row, col = build_data(x, 100.0 * pos, cells, settings).edge_index.numpy()
+        across.append(int((spot[row] != spot[col]).sum()))
+    assert across[1] == pytest.approx(across[0], rel=0.02)
+    assert "1000 cells lie in 100 heaps" in caplog.text

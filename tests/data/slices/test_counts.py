@@ -65,10 +65,10 @@ def test_backed_dense_is_never_read_as_a_whole(tmp_path, monkeypatch):
     AnnData(np.ones((10, 3), dtype=np.float32)).write_h5ad(path)
     monkeypatch.setattr(module, "ROWS_PER_READ", 4)
     rows = []
-    real = module._canonical
+    real = module.canonical
     monkeypatch.setattr(
         module,
-        "_canonical",
+        "canonical",
         lambda matrix, name: rows.append(matrix.shape[0]) or real(matrix, name),
     )
     adata = anndata.read_h5ad(path, backed="r")

@@ -70,3 +70,35 @@ def test_pca_needs_counts(make_adata, value, kind):
     adata.X.data[5] = value
     with pytest.raises(ValueError, match=f"found 1 {kind}.*layer="):
         get_features(adata)
+
+
+def test_a_data_frame_is_taken_by_the_names_of_the_cells(make_adata):
+    adata = make_adata()
+    values = np.random.default_rng(0).standard_normal((60, 5)).astype(np.float32)
+    frame = pd.DataFrame(values, index=adata.obs_names)
+    more = pd.concat([frame, frame.set_axis([f"other{i}" for i in range(60)])])
+    for given in (frame, frame.sort_index(), frame[::-1], more.sort_index(ascending=False)):
+        assert np.array_equal(get_features(adata, given), values)
+        adata.obsm["mine"] = frame
+        assert np.array_equal(get_features(adata, "mine"), values)
+
+
+def test_a_data_frame_of_other_cells_is_refused(make_adata):
+    adata = make_adata()
+    frame = pd.DataFrame(np.zeros((60, 5)), index=adata.obs_names)
+    with pytest.raises(ValueError) as error:
+        get_features(adata, frame.rename({"cell7": "seven"}))
+    assert str(error.value) == (
+        "Rows of 'features' have other names than 'adata.obs_names': the first that differs is 'seven' "
+        "instead of 'cell7', and 1 of 60 are not among them, the first 'cell7'. Pass '.to_numpy()' if "
+        "its rows are those of the cells all the same."
+    )
+    with pytest.raises(ValueError, match="is '0' instead of 'cell0', and 60 of 60 are not among"):
+        get_features(adata, frame.reset_index(drop=True))
+    with pytest.raises(ValueError, match="there are 50 instead of 60, and 10 of 60"):
+        get_features(adata, frame[:50])
+    twice = frame.rename({"cell1": "cell0"})
+    with pytest.raises(ValueError, match="some are there several times"):
+        get_features(adata, twice)
+    adata.obs_names = twice.index  # As they are, in this order.
+    assert get_features(adata, twice).shape == (60, 5)

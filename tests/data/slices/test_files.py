@@ -4,7 +4,7 @@ import h5py
 import pytest
 
 from stofm_pyg.data import from_anndata, open_anndata
-from stofm_pyg.data.slices.files import file_paths, opened_anndata
+from stofm_pyg.data.slices.files import file_names, file_paths, opened_anndata
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +111,38 @@ def test_none_or_twice(tmp_path, monkeypatch):
         file_paths([])
     with pytest.raises(ValueError, match="is in 'files' twice"):
         file_paths(["a", tmp_path / "a"])
+
+
+def test_names_of_files():
+    assert file_names([]) == []
+    assert file_names([Path("/d/a.h5ad"), Path("/d/b.h5ad")]) == ["a", "b"]
+    assert file_names([Path("/d/1/a.h5ad"), Path("/d/2/a.h5ad")]) == ["1/a", "2/a"]
+    assert file_names([Path("/a.h5ad"), Path("/a.h5")]) == ["/a.h5ad", "/a.h5"]
+
+
+def test_links_keep_their_names(tmp_path, monkeypatch):
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
+    blobs.mkdir()
+    snapshot.mkdir()
+    (blobs / "9f86d081").write_text("one")
+    (snapshot / "donor1.h5ad").symlink_to("../blobs/9f86d081")
+    (tmp_path / "data").symlink_to(snapshot)
+    assert file_names(file_paths(snapshot / "donor1.h5ad")) == ["donor1"]
+    assert file_paths(tmp_path / "data" / "donor1.h5ad") == [tmp_path / "data" / "donor1.h5ad"]
+    monkeypatch.chdir(blobs)
+    assert file_paths("../snapshot/donor1.h5ad") == [snapshot / "donor1.h5ad"]
+    assert file_paths("../data/../blobs/x") == [tmp_path / "blobs" / "x"]
+
+
+def test_two_names_of_one_file(tmp_path):
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "b").symlink_to("a")
+    both = [tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(ValueError) as error:
+        file_paths(both)
+    assert str(error.value) == (
+        f"'{both[1]}' is in 'files' twice: '{both[0]}' is the same file. Name each file once."
+    )
+    assert file_paths(both, links=True) == both
+    with pytest.raises(ValueError, match="twice"):
+        file_paths([both[0], both[0]], links=True)

@@ -15,7 +15,7 @@ def encode(values, **kwargs):
     return codes["label"].tolist(), classes["label"]
 
 
-NAMES = st.sampled_from(["L1", "L2/3", "WM", "", "nan", "Zellkörper"])
+NAMES = st.sampled_from(["L1", "L2/3", "WM", "0", "nano", "Zellkörper"])
 
 
 @given(st.lists(st.none() | NAMES, min_size=1), st.booleans(), st.sampled_from([None, np.nan, pd.NA]))
@@ -132,3 +132,43 @@ def test_class_names():
         class_names([both], "Domain")
     with pytest.raises(ValueError, match="not have the same classes of 'domain'"):
         class_names([both, Data(classes={"domain": ["b", "a"]})], "domain")
+
+
+@pytest.mark.parametrize(
+    "values, expected, told",
+    [
+        ([2, -1, 0, -1], ([1, -1, 0, -1], ["0", "2"]), ", for which '-1' stand"),
+        ([2.0, -1.0, np.nan], ([0, -1, -1], ["2"]), ", for which '-1' stand"),
+        (pd.array([2, -1, None], dtype="Int64"), ([0, -1, -1], ["2"]), ", for which '-1' stand"),
+        (pd.Categorical([3, -1, 4]), ([0, -1, 1], ["3", "4"]), ", for which '-1' stand"),
+        (["b", "nan", "a", ""], ([1, -1, 0, -1], ["a", "b"]), ", for which '', 'nan' stand"),
+        (["b", "NA", None, "<NA>"], ([0, -1, -1, -1], ["b"]), ", for which '<NA>', 'NA' stand"),
+        (pd.Categorical(["b", "None", "a"], ["b", "None", "NaN", "a"]), ([0, -1, 1], ["b", "a"]),
+         ", for which 'None' stand"),
+        (pd.array(["b", " ", None], dtype="string"), ([0, -1, -1], ["b"]), ", for which ' ' stand"),
+        (["b", None, "a"], ([1, -1, 0], ["a", "b"]), ""),
+        (["-1.0", "1.0"], ([-1, 0], ["1.0"]), ", for which '-1.0' stand"),
+        (["nan", "nan"], ([-1, -1], []), ", for which 'nan' stand"),
+    ],
+)
+def test_values_that_are_none_are_unknown_and_said_once(caplog, values, expected, told):
+    caplog.set_level("INFO")
+    assert encode(values) == expected
+    unknown = expected[0].count(-1)
+    assert caplog.messages == [f"{unknown} of {len(values)} cells have no known 'label'{told}"]
+    assert caplog.records[0].levelname == ("WARNING" if told else "INFO")
+    caplog.clear()
+    assert encode(values, log=False) == expected and not caplog.messages
+
+
+def test_nothing_is_said_where_all_are_known(caplog):
+    caplog.set_level("INFO")
+    encode(["a", "b"])
+    assert not caplog.messages
+
+
+def test_classes_that_are_given_are_classes():
+    given = {"label": ["NA", "nan", "-1"]}
+    assert encode(["nan", "NA", None], classes=given) == ([1, 0, -1], given["label"])
+    assert encode([-1], classes=given) == ([2], given["label"])
+    assert encode(["nan", "a"], classes={"label": ["a"]}) == ([-1, 0], ["a"])

@@ -69,3 +69,15 @@ def test_fewer_are_not(num_cells, where):
         check_spread(pos, "left")
     assert str(error.value).startswith("Slice 'left' needs at least two cells at different")
     assert where in str(error.value) and "'spatial_key'" in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [object, str])
+def test_positions_that_are_no_numbers(make_adata, dtype):
+    adata = make_adata()
+    text = adata.obsm["spatial"].astype("U32").astype(dtype)
+    adata.obsm["spatial"] = text
+    assert np.allclose(get_positions(adata), make_adata().obsm["spatial"])
+    text[7, 1] = "left"
+    adata.obsm["spatial"] = text
+    with pytest.raises(ValueError, match=r"row 7 \(cell 'cell7'\): .*'left'"):
+        get_positions(adata)

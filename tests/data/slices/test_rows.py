@@ -1,9 +1,11 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 
-from stofm_pyg.data.slices.rows import slice_rows
+from stofm_pyg.data.slices.rows import check_joined, slice_rows
 
 
 def rows_of(values, key="slice"):
@@ -25,6 +27,23 @@ def test_no_key_is_one_slice():
     assert rows_of(["b", "a"], key=None) == [("", [0, 1])]
 
 
+def test_without_a_column_of_the_default_name_all_cells_are_one_slice():
+    obs = pd.DataFrame({"section": ["b", "a"]}, index=["c0", "c1"])
+    ((name, rows),) = slice_rows(AnnData(obs=obs), "slice")
+    assert (name, rows.tolist()) == ("", [0, 1])
+    with pytest.raises(ValueError, match="'Section' is not in 'adata.obs', .* Did you mean 'section'"):
+        slice_rows(AnnData(obs=obs), "Section")
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "boolean", "string"])
+def test_nullable_columns(dtype):
+    values = {"Int64": [2, 1, 2], "boolean": [True, False, True], "string": ["u", "v", "u"]}[dtype]
+    names = [str(value) for value in values]
+    assert rows_of(pd.array(values, dtype=dtype)) == [(names[0], [0, 2]), (names[1], [1])]
+    with pytest.raises(ValueError, match=r"1 of 3 cells have no slice .* row 1\."):
+        rows_of(pd.array([values[0], None, values[2]], dtype=dtype))
+
+
 def test_unknown_key():
     with pytest.raises(ValueError, match="'Slices' is not in 'adata.obs', which holds 'slice'. Did"):
         rows_of(["a"], key="Slices")
@@ -34,3 +53,51 @@ def test_unknown_key():
 def test_cell_without_slice(missing):
     with pytest.raises(ValueError, match=r"1 of 3 cells have no slice .* row 1\. .*notna"):
         rows_of(["a", missing, "b"])
+
+
+def side_by_side(gap, num=30, key="slice"):
+    """Two slices of a unit square each, the second to the right of the first."""
+    pos = np.random.default_rng(0).uniform(0, 1, (2 * num, 2))
+    pos[num:, 0] += 1 + gap
+    obs = pd.DataFrame({key: ["a"] * num + ["b"] * num}, index=[f"c{i}" for i in range(2 * num)])
+    return AnnData(obs=obs), pos
+
+
+@pytest.mark.parametrize("gap", [5.0, 0.0, -0.1])
+def test_joined_slices_are_warned_of(gap, caplog):
+    adata, pos = side_by_side(gap)
+    check_joined(adata)
+    check_joined(adata, pos)
+    told = "'adata.obs['slice']' tells 2 slices apart, which become one here: 'slice_key='slice'' keeps"
+    assert caplog.text.count(told) == 2
+
+
+@pytest.mark.parametrize("gap", [-0.5, -1.0])
+def test_slices_that_lie_on_one_another_are_refused(gap, caplog):
+    adata, pos = side_by_side(gap)
+    check_joined(adata)  # It is not known where they lie.
+    assert "tells 2 slices apart" in caplog.text
+    with pytest.raises(ValueError, match="2 slices apart, of which 'a' and 'b' lie on one another"):
+        check_joined(adata, pos)
+
+
+def test_one_slice_or_another_column_is_joined_without_a_word(caplog):
+    adata, pos = side_by_side(-1.0, key="section")
+    with caplog.at_level(logging.DEBUG):
+        check_joined(adata, pos)
+        check_joined(side_by_side(-1.0)[0][:20], pos[:20])
+    assert caplog.text == ""
+    check_joined(adata, slice_key="section")
+    assert "'adata.obs['section']' tells 2 slices apart" in caplog.text
+    with pytest.raises(ValueError, match="Pass 'slice_key='section''"):
+        check_joined(adata, pos, "section")
+
+
+@pytest.mark.parametrize("text", ["nan", "", "NA", "<NA>"])
+def test_text_that_stands_for_no_slice(text):
+    with pytest.raises(ValueError) as error:
+        rows_of(["a", text, "b"])
+    assert str(error.value) == (
+        f"1 of 3 cells have no slice in 'adata.obs['slice']', the first in row 1. Leave them out: "
+        f"'adata = adata[adata.obs['slice'] != {text!r}]'."
+    )

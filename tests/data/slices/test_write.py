@@ -230,3 +230,74 @@ def test_wrong_anndata(make_adata):
         to_anndata(first, "slices.h5ad", graph=True)
     with pytest.raises(TypeError, match="got a Batch. Pass 'batch.to_data_list"):
         to_anndata(Batch.from_data_list([first, second]), adata, graph=True)
+
+
+def shuffled(adata, seed=0):
+    return adata[np.random.default_rng(seed).permutation(adata.n_obs)].copy()
+
+
+def test_results_go_to_the_cells_of_their_names(make_adata, caplog):
+    adata = make_adata(num_slices=2)
+    slices = slices_from_anndata(adata, **SMALL)
+    z = [torch.randn(data.num_nodes, 3) for data in slices]
+    codes = [torch.randint(-1, 3, (data.num_nodes,)) for data in slices]
+    results = {"embedding": z, "prediction": codes, "graph": True}
+    to_anndata(slices, adata, **results)
+    caplog.set_level("INFO")
+    # In another order; and with more cells, of which some are before the slices'.
+    more = anndata.concat([make_adata(20, seed=1), shuffled(make_adata(num_slices=2), 1)])
+    more.obs_names = [f"new{i}" for i in range(20)] + more.obs_names[20:].tolist()
+    for other in (shuffled(make_adata(num_slices=2)), more):
+        caplog.clear()
+        before = [data.cell_id.clone() for data in slices]
+        to_anndata(slices, other, **results)
+        rows = other.obs_names.get_indexer(adata.obs_names)
+        assert np.array_equal(other.obsm["X_stofm"][rows], adata.obsm["X_stofm"])
+        predicted = other.obs["stofm_prediction"].iloc[rows].tolist()
+        assert predicted == adata.obs["stofm_prediction"].tolist()
+        for key in ("spatial_connectivities", "spatial_distances"):
+            assert (other.obsp[key].tocsr()[rows][:, rows] != adata.obsp[key]).nnz == 0
+        assert "are found by their names" in caplog.text
+        assert all(map(torch.equal, before, [data.cell_id for data in slices]))
+
+
+def test_a_slice_finds_its_cells_among_those_that_are_left(make_adata):
+    adata = make_adata(num_slices=2)
+    slices = slices_from_anndata(adata, **SMALL)
+    left = adata[adata.obs["slice"] == slices[0].name].copy()
+    z = torch.randn(slices[0].num_nodes, 3)
+    to_anndata(slices[0], left, embedding=z)
+    assert np.array_equal(left.obsm["X_stofm"], z[: left.n_obs].numpy())
+    with pytest.raises(ValueError, match="has 'cell_id'"):
+        to_anndata(slices[1], left, embedding=torch.randn(slices[1].num_nodes, 3))
+
+
+def test_cells_of_other_names_are_refused(make_adata):
+    adata = make_adata()
+    data = from_anndata(adata, **SMALL)
+    z = torch.randn(data.num_nodes, 3)
+    other = adata.copy()
+    other.obs_names = ["other", *adata.obs_names[1:]]
+    with pytest.raises(ValueError) as error:
+        to_anndata(data, other, embedding=z)
+    assert str(error.value) == (
+        "A slice is not of this AnnData, or that has changed: row 0, one of 1 that differ, is 'other' "
+        "by now, and 1 of its 60 cells are not in it by name. Pass the AnnData that the slices were "
+        "made from."
+    )
+    other.obs_names = ["cell1", *adata.obs_names[1:]]
+    with pytest.raises(ValueError, match="row 0.* is 'cell1' by now, and its names are not unique"):
+        to_anndata(data, other, embedding=z)
+    # Names that are there several times, in the order in which the slice was made.
+    to_anndata(from_anndata(other, **SMALL), other, embedding=z)
+    del data.cell_hash
+    to_anndata(data, other, embedding=z)  # By the rows alone, as nothing else is known.
+
+
+@pytest.mark.parametrize("name, values", [
+    ("embedding", pd.DataFrame(np.zeros((60, 2)))), ("prediction", pd.Series(np.zeros(60, dtype=int)))
+])
+def test_values_with_names_of_their_own_are_refused(make_adata, name, values):
+    adata = make_adata()
+    with pytest.raises(ValueError, match=f"'{name}' is a .*, with names of its own.*to_numpy"):
+        to_anndata(from_anndata(adata, **SMALL), adata, **{name: values})

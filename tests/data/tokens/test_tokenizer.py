@@ -300,3 +300,23 @@ def test_the_golden_tokens(real_slices, golden, real_vocab):
 
     full = RankValueTokenizer(tokenizer.vocab, 512)(adata[:200])
     assert full[5].tolist() == [25426, *tokens[5].tolist()]
+
+
+def test_a_mapping_is_that_of_the_names_of_the_columns(vocab):
+    adata = make_adata()
+    mapping = vocab.map(adata)
+    order = np.random.default_rng(0).permutation(adata.n_vars)
+    other = adata[:, order].copy()
+    tokenizer = RankValueTokenizer(vocab)
+    assert lists(tokenizer(other, mapping=mapping)) == lists(tokenizer(other))
+    same = mapping.for_columns(other.var_names)
+    assert (np.diff(same.columns) > 0).all()
+    assert list(other.var_names[same.columns]) == sorted(
+        adata.var_names[mapping.columns], key=list(other.var_names).index
+    )
+    assert same.for_columns(adata.var_names).columns.tolist() == mapping.columns.tolist()
+    other.var_names = [f"{name}x" if i == 2 else name for i, name in enumerate(other.var_names)]
+    with pytest.raises(ValueError) as error:
+        RankValueTokenizer(vocab)(other, mapping=mapping)
+    assert "'mapping' have other names than 'adata.var_names'" in str(error.value)
+    assert repr(other.var_names[2]) in str(error.value) and "vocab.map(adata)" in str(error.value)

@@ -1,4 +1,3 @@
-import importlib
 import logging
 
 import numpy as np
@@ -8,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from stofm_pyg.data import expression_pca
-
-module = importlib.import_module("stofm_pyg.data.slices._expression_pca")
+from stofm_pyg.data.slices import components as module
+from stofm_pyg.data.slices.components import fit_components, log_normalize
 
 
 def random_counts(num_cells=40, num_genes=12, seed=0):
@@ -134,3 +133,58 @@ def test_order_of_cells_does_not_count(seed, iterate):
         scores, permuted = expression_pca(counts, 3), expression_pca(counts[order], 3)
         assert np.array_equal(scores, expression_pca(counts, 3))
     np.testing.assert_allclose(permuted, scores[order], atol=1e-4)
+
+
+def test_components_of_the_cells_that_they_were_found_on():
+    counts = random_counts()
+    components = fit_components(counts, 6)
+    np.testing.assert_allclose(components.transform(counts), dense_pca(counts, 6), atol=1e-8)
+    assert components.loadings.shape == (12, 6) and components.share.sum() == pytest.approx(1)
+    np.testing.assert_allclose(components.loadings.T @ components.loadings, np.eye(6), atol=1e-8)
+
+
+@given(seed=st.integers(0, 1000), scale=st.booleans())
+@settings(max_examples=10)
+def test_another_cell_lies_where_its_twin_does(seed, scale):
+    counts = random_counts(30, 10, seed)
+    components = fit_components(counts, 4, scale=scale)
+    some = np.random.default_rng(seed).integers(0, 30, 12)
+    want = components.transform(counts)[some]
+    np.testing.assert_allclose(components.transform(counts[some]), want, atol=1e-10)
+
+
+@given(seed=st.integers(0, 1000), scale=st.booleans())
+@settings(max_examples=10)
+def test_the_order_of_genes_does_not_count(seed, scale):
+    counts = random_counts(30, 10, seed)
+    components = fit_components(counts, 4, scale=scale)
+    order = np.random.default_rng(seed).permutation(10)
+    scores = components.transform(counts[:, order], order)
+    np.testing.assert_allclose(scores, components.transform(counts), atol=1e-10)
+
+
+@given(seed=st.integers(0, 1000), scale=st.booleans())
+@settings(max_examples=10)
+def test_missing_genes_count_as_their_mean(seed, scale):
+    counts = random_counts(30, 10, seed)
+    components = fit_components(counts, 4, scale=scale)
+    genes = np.random.default_rng(seed).permutation(10)[:6]
+    # The genes at hand are scaled to the share that they have of a cell on average.
+    expression = np.tile(components.mean, (30, 1))
+    share = components.share[genes].sum()
+    expression[:, genes] = log_normalize(counts[:, genes], components.target * share).toarray()
+    want = (expression - components.mean) @ components.loadings
+    np.testing.assert_allclose(components.transform(counts[:, genes], genes), want, atol=1e-10)
+
+
+def test_a_cell_of_average_composition_stays_there_without_some_genes():
+    rng = np.random.default_rng(0)
+    depth, profile = rng.integers(500, 5000, 30), rng.integers(1, 9, 10)
+    noise = rng.integers(0, 2, (30, 10))
+    counts = sparse.csr_matrix((depth[:, None] * profile + noise).astype(np.float32))
+    components = fit_components(counts, 3)
+    genes = np.array([8, 1, 4, 3, 6, 0])
+    whole = components.transform(counts)
+    part = components.transform(counts[:, genes], genes)
+    # However deep it was read: nothing is left but the noise.
+    assert np.abs(part).max() < 0.01 and np.abs(whole).max() < 0.01

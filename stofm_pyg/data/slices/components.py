@@ -1,0 +1,189 @@
+import logging
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+logger = logging.getLogger(__name__)
+
+# Up to here the genes x genes covariance is small, and its eigenvectors are found faster than
+# those of the cells x genes matrix by iteration.
+MAX_GENES_FOR_COVARIANCE = 1000
+
+
+class ExpressionComponents(NamedTuple):
+    r"""Principal components of log-normalised counts, for cells that they were not found on, too.
+
+    Args:
+        target (float): The total count that each cell is scaled to.
+        share (np.ndarray): The mean share that each gene has of a cell's counts :math:`(G)`.
+        mean (np.ndarray): The mean log-normalised expression of each gene :math:`(G)`.
+        loadings (np.ndarray): The weight of each gene in each component :math:`(G, K)`.
+    """
+
+    target: float
+    share: np.ndarray
+    mean: np.ndarray
+    loadings: np.ndarray
+
+    def transform(self, counts: sparse.csr_matrix, genes: np.ndarray | None = None) -> np.ndarray:
+        r"""Returns the components of cells :math:`(N, K)`, float64.
+
+        Args:
+            counts (csr_matrix): Counts :math:`(N, G')`, cells by genes.
+            genes (np.ndarray, optional): Which of the genes the columns are :math:`(G')`; the others
+                count as their mean. Without, columns are all genes in order. (default: :obj:`None`)
+        """
+        genes = np.arange(len(self.mean)) if genes is None else genes
+        # What the genes at hand have of a cell's counts, so that missing ones change no scale.
+        share = self.share[genes].sum() if self.share.sum() > 0 else 1.0
+        expression = log_normalize(counts, self.target * share)
+        loadings = self.loadings[genes]
+        return expression @ loadings - self.mean[genes] @ loadings
+
+
+def fit_components(
+    counts: sparse.csr_matrix,
+    num_components: int = 50,
+    *,
+    scale: bool = False,
+    top_genes: int | None = None,
+    seed: int = 0,
+) -> ExpressionComponents:
+    r"""Finds the principal components of log-normalised counts; arguments and errors are those of
+    :meth:`expression_pca`, and:
+
+    Args:
+        top_genes (int, optional): So many of the most variable genes have a part in the components (see
+            :meth:`variable_genes`), the others a weight of zero. (default: :obj:`None`)
+    """
+    num_cells, num_genes = counts.shape
+    if num_components < 1:
+        raise ValueError(f"'num_components' must be at least 1, got {num_components}.")
+    if num_cells < 2 or num_genes < 1:
+        raise ValueError(
+            f"A PCA needs at least two cells and one gene, got {num_cells} cells and {num_genes} "
+            f"genes. Pass 'features=' with an array or the key of an embedding in 'adata.obsm'."
+        )
+    size = min(num_components, num_cells - 1, num_genes)
+    if size < num_components:
+        logger.warning(
+            "%d cells and %d genes have %d principal components, %d were asked for",
+            num_cells,
+            num_genes,
+            size,
+            num_components,
+        )
+
+    totals = _totals(counts)
+    positive = totals > 0
+    target = float(np.median(totals[positive])) if positive.any() else 1.0
+    weight = np.divide(1.0, totals, out=np.zeros_like(totals), where=positive)
+    share = np.asarray(counts.T @ weight).reshape(-1) / max(1, int(positive.sum()))
+    expression = log_normalize(counts, target)
+    mean, variance = mean_variance_axis(expression, axis=0)
+    # What is left by cancellation where a gene is the same in all cells is not variance.
+    variance[variance <= 1e-12 * variance.max(initial=0.0)] = 0.0
+    if not variance.any():
+        logger.warning("No gene varies between the %d cells: all components are 0", num_cells)
+        return ExpressionComponents(target, share, mean, np.zeros((num_genes, size)))
+    deviation = np.sqrt(np.where(variance > 0, variance, 1.0)) if scale else np.ones(num_genes)
+    expression.data /= deviation[expression.indices]
+    chosen = np.arange(num_genes)
+    if top_genes is not None and top_genes < num_genes:
+        chosen = variable_genes(counts, top_genes)
+        expression = expression[:, chosen]
+        size = min(size, len(chosen))
+
+    solver = "covariance_eigh" if len(chosen) <= MAX_GENES_FOR_COVARIANCE else "arpack"
+    pca = PCA(n_components=size, svd_solver=solver, random_state=seed).fit(expression)
+    loadings = np.zeros((num_genes, size))
+    loadings[chosen] = pca.components_.T / deviation[chosen, None]
+    # Beyond the rank of the matrix there is only rounding: a reader that divides by the standard
+    # deviation would blow it up.
+    loadings[:, pca.explained_variance_ <= 1e-12 * pca.explained_variance_[0]] = 0.0
+    return ExpressionComponents(target, share, mean, loadings)
+
+
+def variable_genes(counts: sparse.csr_matrix, number: int) -> np.ndarray:
+    r"""Returns the most variable genes, rising: those whose counts vary most beyond what genes of their
+    mean do, by a curve of second degree through the logarithms of variance and mean (after
+    `"Comprehensive integration of single-cell data" <https://doi.org/10.1016/j.cell.2019.05.031>`_).
+
+    Args:
+        counts (csr_matrix): Counts, cells by genes.
+        number (int): How many.
+    """
+    mean, variance = mean_variance_axis(counts, axis=0)
+    excess = np.full(len(mean), -np.inf)
+    varies = variance > 0
+    x, y = np.log10(mean[varies]), np.log10(variance[varies])
+    excess[varies] = y - np.polyval(np.polyfit(x, y, 2), x)
+    return np.sort(np.argsort(-excess, kind="stable")[:number])
+
+
+def expression_pca(
+    counts: sparse.csr_matrix,
+    num_components: int = 50,
+    *,
+    batch: np.ndarray | None = None,
+    scale: bool = False,
+    seed: int = 0,
+) -> np.ndarray:
+    r"""Returns the principal components of log-normalised counts, without making them dense.
+
+    Each cell is scaled to the median total count (a cell without counts stays zero), then
+    :math:`\log(1 + x)` is taken and the components of the (implicitly) centred genes are found.
+
+    Args:
+        counts (csr_matrix): Counts, cells by genes; not changed.
+        num_components (int, optional): Number of components. A matrix of :math:`N` cells and
+            :math:`G` genes has no more than :math:`\min(N - 1, G)`: then fewer are returned, with a
+            warning in the log. (default: :obj:`50`)
+        batch (np.ndarray, optional): The slice of each cell, :math:`(N)` integers. If given,
+            components are found over all cells and then centred within each slice.
+            (default: :obj:`None`)
+        scale (bool, optional): If set to :obj:`True`, divides each gene by its standard deviation
+            before the components are found. (default: :obj:`False`)
+        seed (int, optional): Seed of the iteration used for many genes. (default: :obj:`0`)
+
+    Shapes:
+        - **input:** :math:`(N, G)`
+        - **output:** :math:`(N, K)` float32, by falling variance; in each component, the gene of
+          the largest weight has a positive one.
+
+    Raises:
+        ValueError: There are fewer than two cells, no gene, or no component is asked for, or
+            :obj:`batch` does not fit.
+    """
+    components = fit_components(counts, num_components, scale=scale, seed=seed)
+    scores = components.transform(counts)
+    if batch is not None:
+        _center(scores, np.asarray(batch))
+    return scores.astype(np.float32)
+
+
+def log_normalize(counts: sparse.csr_matrix, target: float) -> sparse.csr_matrix:
+    r"""Returns :math:`\log(1 + x)` of counts that are scaled to one total for each cell; a cell without
+    counts stays zero."""
+    totals = _totals(counts)
+    factor = np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
+    values = np.log1p(counts.data * np.repeat(factor, np.diff(counts.indptr)))
+    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _totals(counts: sparse.csr_matrix) -> np.ndarray:
+    return np.asarray(counts.sum(axis=1, dtype=np.float64)).reshape(-1)
+
+
+def _center(scores: np.ndarray, batch: np.ndarray) -> None:
+    if batch.shape != scores.shape[:1]:
+        raise ValueError(
+            f"'batch' must give one slice for each of the {scores.shape[0]} cells, got shape "
+            f"{batch.shape}."
+        )
+    _, codes = np.unique(batch, return_inverse=True)
+    for code in range(int(codes.max()) + 1):
+        scores[codes == code] -= scores[codes == code].mean(axis=0)

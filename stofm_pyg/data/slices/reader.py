@@ -1,0 +1,222 @@
+import hashlib
+import os
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from anndata.io import read_elem, sparse_dataset
+from scipy import sparse
+
+from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.slices.counts import canonical, get_matrix
+from stofm_pyg.data.slices.files import unreadable
+from stofm_pyg.data.slices.positions import get_positions
+from stofm_pyg.data.slices.rows import check_joined, slice_rows
+from stofm_pyg.data.slices.settings import SliceSettings
+
+ROWS_PER_READ = 4096
+VALUES_PER_READ = 2**24
+
+
+class SliceReader:
+    r"""Reads the slices of an :class:`~anndata.AnnData` or of an h5ad file one at a time.
+
+    AnnData's backed mode reads all layers and pairwise matrices when it opens a file. Here only the rows
+    of one slice come into memory, sparse, of whichever layer the counts are in.
+
+    Args:
+        source (AnnData or str or PathLike): The AnnData (in memory, a view, or backed), or the file.
+        settings (SliceSettings, optional): Where slices, positions and counts are found.
+            (default: :obj:`None`)
+        required (bool, optional): Whether a source without the column of the settings is an error, or
+            one slice. (default: :obj:`True`)
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TypeError: The source is neither.
+        ValueError: The file is damaged or no h5ad file, there is no such column, or slices that lie on
+            one another would become one.
+    """
+
+    def __init__(
+        self,
+        source: AnnData | str | os.PathLike,
+        settings: SliceSettings | None = None,
+        required: bool = True,
+    ):
+        self.settings = settings or SliceSettings()
+        self.adata = source if isinstance(source, AnnData) else None
+        if self.adata is not None and self.adata.isbacked and self.adata.is_view:
+            self.adata = self.adata.to_memory()  # AnnData makes no view of it.
+        #: The file, if it is one.
+        self.path: Path | None = None
+        if self.adata is None:
+            if not isinstance(source, (str, os.PathLike)):
+                raise TypeError(
+                    f"Expected an AnnData or the path of an h5ad file, got {type(source).__name__}"
+                )
+            self.path = Path(source).expanduser()
+        table = self.adata if self.adata is not None else self._table()
+        if not required and self.settings.slice_key not in table.obs:
+            self.settings = self.settings.replace(slice_key=None)
+        #: The rows of each slice, rising, by its name; :obj:`""` where all cells are one.
+        self.rows: dict[str, np.ndarray] = dict(slice_rows(table, self.settings.slice_key))
+        if self.settings.slice_key is None:
+            check_joined(table, self._positions())
+        self.num_cells = table.n_obs
+
+    def read(self, name: str, obsm: str | None = None) -> AnnData:
+        r"""Returns a slice: counts (CSR) as :obj:`X`, genes, and positions under their key.
+
+        Args:
+            name (str): The name of the slice.
+            obsm (str, optional): The key in :obj:`adata.obsm` of features to take along; counts are left
+                out then. (default: :obj:`None`)
+
+        Raises:
+            ValueError: There is no such slice, key or layer, or no counts.
+        """
+        if name not in self.rows:
+            raise unknown_key(name, "reader.rows", self.rows)
+        rows, keys = self.rows[name], [self.settings.spatial_key]
+        if obsm is not None:
+            keys.append(obsm)
+        if self.adata is None:
+            return self._read_file(rows, keys, obsm is None)
+        for key in keys:
+            self._check_obsm(key, self.adata.obsm)
+        part = self.adata if len(rows) == self.num_cells else self.adata[rows]
+        counts = get_matrix(part, self.settings.layer) if obsm is None else None
+        return _assemble(counts, part.obs_names, part.var, {key: part.obsm[key] for key in keys})
+
+    def _read_file(self, rows: np.ndarray, keys: list[str], with_counts: bool) -> AnnData:
+        with _damage_named(self.path), h5py.File(self.path, "r") as file:
+            known, layers, layer = file.get("obsm", {}), file.get("layers", {}), self.settings.layer
+            for key in keys:
+                self._check_obsm(key, known)
+            counts = None
+            if with_counts:
+                if layer is not None and layer not in layers:
+                    raise unknown_key(layer, "adata.layers", layers)
+                if layer is None and "X" not in file:
+                    raise ValueError(f"'adata.X' is empty. Pass 'layer=' with one of {list(layers)}.")
+                counts = _read_rows(file["X"] if layer is None else layers[layer], rows)
+            values = {key: _rows_of(read_elem(known[key]), rows) for key in keys}
+            return _assemble(counts, self._names[rows], read_elem(file["var"]), values)
+
+    def _table(self) -> AnnData:
+        if not self.path.is_file():
+            raise FileNotFoundError(f"There is no file '{self.path}'. Check the path.")
+        with _damage_named(self.path), h5py.File(self.path, "r") as file:
+            if not all(isinstance(file.get(name), h5py.Group) for name in ("obs", "var")):
+                raise ValueError(
+                    f"'{self.path}' is no h5ad file, or one of a very old anndata: it has no groups "
+                    f"'obs' and 'var'. Write it with 'anndata.read_h5ad(...).write_h5ad(...)'."
+                )
+            obs = read_elem(file["obs"])
+        self._names = obs.index.astype(str)
+        return AnnData(obs=obs.set_axis(self._names))
+
+    def _positions(self) -> np.ndarray:
+        settings = self.settings
+        if self.adata is not None:
+            return get_positions(self.adata, settings.spatial_key)
+        with _damage_named(self.path), h5py.File(self.path, "r") as file:
+            self._check_obsm(settings.spatial_key, file.get("obsm", {}))
+            return np.asarray(read_elem(file["obsm"][settings.spatial_key]), dtype=np.float64)
+
+    def _check_obsm(self, key: str, known: Container[str]):
+        if key not in known:
+            where = key == self.settings.spatial_key
+            mend = "Pass 'spatial_key=' with that of the positions." if where else ""
+            raise unknown_key(key, "adata.obsm", known, mend)
+
+    def __repr__(self) -> str:
+        source = "AnnData" if self.path is None else f"'{self.path}'"
+        return f"{self.__class__.__name__}({source}, slices={len(self.rows)})"
+
+
+def content_hash(adata: AnnData) -> str:
+    r"""Returns a hash of all that :meth:`SliceReader.read` returned, the same whatever it was read
+    from."""
+    digest = hashlib.sha256()
+    for matrix in [adata.X, *(adata.obsm[key] for key in adata.obsm)]:
+        if sparse.issparse(matrix):
+            matrix = matrix.tocsr()
+            arrays = (matrix.data, matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64))
+        else:
+            arrays = () if matrix is None else (np.asarray(matrix),)
+        for array in arrays:
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update("\n".join([*adata.obs_names, *adata.var_names]).encode())
+    return digest.hexdigest()
+
+
+def _assemble(
+    counts: sparse.csr_matrix | None, names: pd.Index, var: pd.DataFrame, obsm: dict[str, Any]
+) -> AnnData:
+    # Names are text, whatever they are kept as.
+    obs, var = pd.DataFrame(index=names.astype(str)), var.set_axis(var.index.astype(str))
+    shape = (len(obs), len(var)) if counts is None else None
+    out = AnnData(counts, obs=obs, var=var, shape=shape)
+    for key, value in obsm.items():
+        out.obsm[key] = value.set_axis(obs.index) if isinstance(value, pd.DataFrame) else value
+    return out
+
+
+def _rows_of(values, rows: np.ndarray):
+    return values.iloc[rows] if isinstance(values, pd.DataFrame) else values[rows]
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    # h5py's errors say neither which file it was nor what to do.
+    try:
+        yield
+    except (PermissionError, BlockingIOError):
+        raise
+    except (OSError, RuntimeError, KeyError) as error:
+        raise unreadable(path, error) from error
+
+
+def _read_rows(stored: h5py.Group | h5py.Dataset, rows: np.ndarray) -> sparse.csr_matrix:
+    counts = stored if isinstance(stored, h5py.Dataset) else sparse_dataset(stored)
+    if 0 in (len(rows), counts.shape[1]):
+        return sparse.csr_matrix((len(rows), counts.shape[1]), dtype=np.float32)
+    if isinstance(stored, h5py.Dataset):
+        step = max(1, min(ROWS_PER_READ, VALUES_PER_READ // counts.shape[1]))
+        return canonical(_read_blocks(counts, rows, step), stored.name)
+    if counts.format == "csr":
+        return canonical(_read_blocks(counts, rows, ROWS_PER_READ), stored.name)
+    return canonical(_read_columns(counts, stored["indptr"][:], rows), stored.name)
+
+
+def _read_blocks(stored, rows: np.ndarray, step: int) -> sparse.csr_matrix:
+    # Cells of several slices may lie mixed: whole blocks are read, and their rows chosen in memory.
+    parts, done = [], 0
+    while done < len(rows):
+        start = int(rows[done])
+        end = int(np.searchsorted(rows, start + step))
+        chosen = rows[done:end] - start
+        block = sparse.csr_matrix(stored[start : start + int(chosen[-1]) + 1])
+        parts.append(block[chosen].astype(np.float32))
+        done = end
+    return sparse.vstack(parts, format="csr")
+
+
+def _read_columns(stored, indptr: np.ndarray, rows: np.ndarray) -> sparse.csr_matrix:
+    # Of counts that are stored by gene, some genes at a time.
+    parts, start, num_genes = [], 0, stored.shape[1]
+    while start < num_genes:
+        end = int(np.searchsorted(indptr, indptr[start] + VALUES_PER_READ, side="right")) - 1
+        end = min(max(end, start + 1), num_genes)
+        block = sparse.csr_matrix(stored[:, start:end])
+        parts.append(block[rows].astype(np.float32))
+        start = end
+    return sparse.hstack(parts, format="csr")
