@@ -4,23 +4,26 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from anndata import AnnData
 from safetensors import SafetensorError
+from torch import Tensor
 from tqdm import tqdm
 
 from stofm_pyg.corpus.convert_slice import convert_slice
 from stofm_pyg.corpus.corpus import Corpus
-from stofm_pyg.corpus.corpus_settings import CorpusSettings
 from stofm_pyg.corpus.failed_slices import FailedSlices, Failure
+from stofm_pyg.corpus.feature_store import FeatureStore
 from stofm_pyg.corpus.jobs import exit_with_parent, run_jobs
-from stofm_pyg.corpus.manifest import VOCAB, summary, write_manifest
+from stofm_pyg.corpus.manifest import FEATURES, ORTHOLOGUES, VOCAB, summary, write_manifest
 from stofm_pyg.corpus.plan import FileHashes, PlannedSlice, plan_slices
+from stofm_pyg.corpus.shard import Shard
 from stofm_pyg.corpus.shard_file import is_intact, read_report, shard_path, write_shard
-from stofm_pyg.corpus.slice_reader import SliceReader
-from stofm_pyg.data import GeneVocab
+from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.data.genes.orthologues import Orthologues
 from stofm_pyg.data.slices.files import file_paths
+from stofm_pyg.data.slices.reader import SliceReader
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +42,28 @@ SLICE_ERRORS = (
 )
 
 
+class CellFeatures(Protocol):
+    r"""What makes features of the cells of a slice, see :class:`~stofm_pyg.models.features.Features`."""
+
+    obsm: str | None
+
+    def encode(self, adata: AnnData) -> Tensor:
+        r"""Returns the features of the cells of a slice :math:`(N, F)`."""
+
+    def fingerprint(self) -> str:
+        r"""Returns a hash of all that the features depend on, beside the cells."""
+
+    def save(self, directory: str | os.PathLike):
+        r"""Writes the features to a folder."""
+
+
 def build_corpus(
     files: str | os.PathLike | Sequence[str | os.PathLike],
     out: str | os.PathLike,
-    vocab: GeneVocab,
-    settings: CorpusSettings | None = None,
+    vocab: GeneVocab | None = None,
+    settings: SliceSettings | None = None,
     *,
+    features: CellFeatures | None = None,
     orthologues: Orthologues | Mapping | str | os.PathLike | None = None,
     share: tuple[int, int] = (0, 1),
     workers: int = 1,
@@ -59,10 +78,13 @@ def build_corpus(
     Args:
         files (str or PathLike or sequence of them): The h5ad files.
         out (str or PathLike): The folder of the corpus.
-        vocab (GeneVocab): The vocabulary of the tokens.
-        settings (CorpusSettings, optional): How slices are converted. (default: :obj:`None`)
+        vocab (GeneVocab, optional): The vocabulary of the tokens, from which a cell encoder makes
+            features. (default: :obj:`None`)
+        settings (SliceSettings, optional): How slices are converted. (default: :obj:`None`)
+        features (Features, optional): What makes features, in the place of tokens, such as
+            :class:`~stofm_pyg.models.features.PCAFeatures`. (default: :obj:`None`)
         orthologues (Orthologues or dict or str or PathLike, optional): Mouse genes and their human
-            genes, see :meth:`GeneVocab.map <stofm_pyg.data.GeneVocab.map>`. (default: :obj:`None`)
+            genes; those of :obj:`settings` without. (default: :obj:`None`)
         share (tuple[int, int], optional): :obj:`(k, n)` makes the :math:`k`-th of :math:`n` shares, from
             0 on, of the same files on several machines with a common folder. (default: :obj:`(0, 1)`)
         workers (int, optional): The number of processes. (default: :obj:`1`)
@@ -72,7 +94,7 @@ def build_corpus(
         FileNotFoundError: A file does not exist.
         FailedSlices: Slices could not be converted. All others are in the corpus by then.
     """
-    files = file_paths(files)
+    files = file_paths(files, links=True)  # Two names of one file fail as one slice that is there twice.
     for path in files:
         if not path.is_file():
             raise FileNotFoundError(f"There is no file '{path}'. Check the path.")
@@ -81,18 +103,26 @@ def build_corpus(
         raise ValueError(f"'share' must be (k, n) with 0 <= k < n (got {share}): k counts from 0")
     if workers < 1:
         raise ValueError(f"'workers' must be at least 1 (got {workers})")
-    settings = CorpusSettings() if settings is None else settings
-    orthologues = Orthologues.read(orthologues)
+    if (vocab is None) == (features is None):
+        raise ValueError("A corpus is made with a vocabulary or with features, one of both; pass one")
+    settings = SliceSettings() if settings is None else settings
+    table = None
+    if vocab is not None:
+        table = Orthologues.read(settings.orthologues if orthologues is None else orthologues)
     directory = Path(out).expanduser()
     directory.mkdir(parents=True, exist_ok=True)
+    store = None
+    if features is not None:
+        features.save(directory / FEATURES)
+        store = corpus_store(directory, settings, features)
 
     hashes = FileHashes(directory / "files")
-    planned, failures = plan_slices(files, hashes, vocab, settings, orthologues, workers)
+    planned, failures = plan_slices(files, hashes, settings, vocab, table, workers)
     for failure in failures:
         logger.error("%s", failure)
     own = planned[number::of]
     with ThreadPoolExecutor(workers) as pool:
-        intact = list(pool.map(lambda item: is_intact(directory, item.key), own))
+        intact = list(pool.map(lambda item: _is_whole(directory, item.key, store), own))
     todo = [item for item, done in zip(own, intact, strict=True) if not done]
     logger.info("%d of %d slices are there already", len(own) - len(todo), len(own))
     for item in todo:
@@ -100,7 +130,7 @@ def build_corpus(
             logger.warning("The shard of '%s' is damaged or half written, and made again", item.name)
 
     workers = min(workers, max(1, len(todo)))
-    convert = _Convert(directory, vocab, settings, orthologues, in_pool=workers > 1)
+    convert = _Convert(directory, settings, vocab, features, table, in_pool=workers > 1)
     done = run_jobs(convert, todo, workers)
     if progress and todo:
         done = tqdm(done, "corpus", total=len(todo), unit="slice")
@@ -112,40 +142,68 @@ def build_corpus(
             logger.error("%s", failures[-1])
 
     # The vocabulary comes first: a manifest that is there can be used.
-    vocab.save(directory / VOCAB)
-    content = write_manifest(directory, planned, settings, vocab.fingerprint)
+    if vocab is not None:
+        vocab.save(directory / VOCAB)
+        (directory / ORTHOLOGUES).unlink(missing_ok=True)
+        if len(table) > 0:
+            table.save(directory / ORTHOLOGUES)
+    fingerprint = None if vocab is None else vocab.fingerprint
+    content = write_manifest(directory, planned, settings, fingerprint)
     logger.info("'%s': %s", directory, summary(content))
     if failures:
         raise FailedSlices(failures, directory)
     return Corpus(directory)
 
 
+def corpus_store(directory: Path, settings: SliceSettings, features: CellFeatures) -> FeatureStore:
+    r"""Returns what keeps the features of a corpus that was built with features."""
+    return FeatureStore(settings, directory / FEATURES / features.fingerprint()[:16])
+
+
+def _is_whole(directory: Path, key: str, store: FeatureStore | None) -> bool:
+    if not is_intact(directory, key):
+        return False
+    return store is None or store.has(Shard(_entry(directory, key), directory))
+
+
+def _entry(directory: Path, key: str) -> dict[str, Any]:
+    return {"name": "", **read_report(directory, key)}
+
+
 @dataclass(frozen=True)
 class _Convert:
     directory: Path
-    vocab: GeneVocab
-    settings: CorpusSettings
-    orthologues: Orthologues
+    settings: SliceSettings
+    vocab: GeneVocab | None
+    features: CellFeatures | None
+    orthologues: Orthologues | None
     in_pool: bool
 
     def __call__(self, item: PlannedSlice) -> str | None:
         if self.in_pool:
             exit_with_parent()
-        settings = self.settings
+        settings, directory = self.settings, self.directory
         try:
-            reader = SliceReader(item.file, settings.slice_key)
+            reader = SliceReader(item.file, settings)
             rows = reader.rows[item.slice]
-            adata = reader.read(item.slice, settings.layer, settings.spatial_key)
-            tensors, report = convert_slice(adata, rows, self.vocab, settings, self.orthologues)
-            write_shard(self.directory, item.key, tensors, report)
+            adata = reader.read(item.slice, getattr(self.features, "obsm", None))
+            # Before the shard is written: one without features would count as made.
+            x = None if self.features is None else self.features.encode(adata)
+            tensors, report = convert_slice(adata, rows, settings, self.vocab, self.orthologues)
+            write_shard(directory, item.key, tensors, report)
+            if x is not None:
+                store = corpus_store(directory, settings, self.features)
+                store.write(Shard(_entry(directory, item.key), directory), x)
         except SLICE_ERRORS as error:
             return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         return None
 
 
 def _told(item: PlannedSlice, report: Mapping[str, Any]) -> str:
-    return (
-        f"'{item.name}': {report['cells']:,} cells in {report['subpatches']:,} subpatches, "
-        f"{report['genes_matched']:,} of {report['genes']:,} genes with "
-        f"{100 * report['share_counts_matched']:.1f} % of the counts, {report['seconds']:.1f} s"
-    )
+    told = f"'{item.name}': {report['cells']:,} cells in {report['subpatches']:,} subpatches"
+    if "genes_matched" in report:
+        told += (
+            f", {report['genes_matched']:,} of {report['genes']:,} genes with "
+            f"{100 * report['share_counts_matched']:.1f} % of the counts"
+        )
+    return f"{told}, {report['seconds']:.1f} s"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from stofm_pyg.corpus.corpus_settings import CorpusSettings
-from stofm_pyg.corpus.manifest import VOCAB, read_manifest
+from stofm_pyg.corpus.manifest import FEATURES, ORTHOLOGUES, VOCAB, read_manifest
 from stofm_pyg.corpus.shard import Shard
-from stofm_pyg.data import GeneVocab
+from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.genes.orthologues import Orthologues
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +35,16 @@ class Corpus:
     """
 
     def __init__(self, directory: str | os.PathLike):
-        self.directory = Path(directory).expanduser()
+        #: The folder; :obj:`None` in memory.
+        self.directory: Path | None = Path(directory).expanduser()
         content = read_manifest(self.directory)
         self._vocabulary = content["vocabulary"]
+        self._vocab: GeneVocab | None = None
         try:
             #: How the slices were converted.
-            self.settings = CorpusSettings(**content["settings"])
+            self.settings = SliceSettings.from_dict(content["settings"])
             #: The slices, by name.
-            self.shards = [Shard(self.directory, entry, self._vocabulary) for entry in content["slices"]]
+            self.shards = [Shard(entry, self.directory, self._vocabulary) for entry in content["slices"]]
             #: The names of slices that have not been made, or could not be.
             self.missing = [entry["name"] for entry in content["missing"]]
         except (KeyError, TypeError) as error:
@@ -60,6 +62,50 @@ class Corpus:
                 self.missing[0],
             )
 
+    @classmethod
+    def in_memory(
+        cls,
+        shards: Sequence[Shard],
+        settings: SliceSettings,
+        vocab: GeneVocab | None = None,
+        orthologues: Orthologues | None = None,
+    ) -> "Corpus":
+        r"""Returns a corpus of shards that are in memory.
+
+        Args:
+            shards (sequence of Shard): The slices.
+            settings (SliceSettings): How they were converted.
+            vocab (GeneVocab, optional): The vocabulary of their tokens. (default: :obj:`None`)
+            orthologues (Orthologues, optional): Mouse genes and their human genes.
+                (default: :obj:`None`)
+        """
+        corpus = cls.__new__(cls)
+        corpus.orthologues = orthologues
+        corpus.directory, corpus.settings, corpus.missing = None, settings, []
+        corpus.shards = sorted(shards, key=lambda shard: shard.name)
+        corpus._vocab = vocab
+        corpus._vocabulary = None if vocab is None else vocab.fingerprint
+        return corpus
+
+    @property
+    def features(self) -> Path | None:
+        r"""The folder of the features that the corpus was built with, as
+        :meth:`~stofm_pyg.models.features.load_features` reads them; :obj:`None` for one of tokens."""
+        if self.directory is None or self.has_tokens or not (self.directory / FEATURES).is_dir():
+            return None
+        return self.directory / FEATURES
+
+    @cached_property
+    def orthologues(self) -> Orthologues | None:
+        r"""Mouse genes and their human genes, by which tokens were made; :obj:`None` without."""
+        path = self.directory / ORTHOLOGUES
+        return Orthologues.load(path) if path.is_file() else None
+
+    @property
+    def has_tokens(self) -> bool:
+        r"""Whether the corpus has tokens."""
+        return self._vocabulary is not None
+
     @property
     def names(self) -> list[str]:
         r"""The names of the slices."""
@@ -72,7 +118,15 @@ class Corpus:
 
     @cached_property
     def vocab(self) -> GeneVocab:
-        r"""The vocabulary of the tokens."""
+        r"""The vocabulary of the tokens.
+
+        Raises:
+            ValueError: It is another one than the corpus was made with, or there are no tokens.
+        """
+        if self._vocab is not None:
+            return self._vocab
+        if not self.has_tokens:
+            raise ValueError("The corpus was made without a vocabulary and has no tokens")
         vocab = GeneVocab.load(self.directory / VOCAB)
         if vocab.fingerprint != self._vocabulary:
             raise ValueError(
@@ -83,8 +137,9 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        r"""A hash of the names and the content of the slices."""
-        text = json.dumps([[shard.name, shard.entry["sha256"]] for shard in self.shards])
+        r"""A hash of the names and the content of the slices, and of how they were converted."""
+        slices = [[shard.name, shard.entry["sha256"]] for shard in self.shards]
+        text = json.dumps([slices, self.settings.to_dict()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def select(self, names: Sequence[str]) -> "Corpus":

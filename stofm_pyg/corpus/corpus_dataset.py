@@ -1,4 +1,3 @@
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -9,16 +8,17 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 
+from stofm_pyg._seeds import seeded_draw
 from stofm_pyg.corpus.corpus import Corpus
-from stofm_pyg.corpus.features import has_features, open_features
+from stofm_pyg.corpus.feature_store import FeatureStore
 from stofm_pyg.nn.node_type import NodeType
 
 MAX_OPEN = 64
 
 
 class CorpusDataset(Dataset):
-    r"""All subpatches of all slices of a corpus; each is read from disk when it is asked for, without
-    the rest of its slice.
+    r"""All subpatches of all slices of a corpus; each is read when it is asked for, without the rest of
+    its slice.
 
     Item :obj:`[i]`, or :obj:`[i, draw]`, is a :class:`~torch_geometric.data.Data` as
     :class:`~stofm_pyg.loader.SpatialClusterData` gives it: :obj:`pos`, :obj:`node_type`,
@@ -28,8 +28,8 @@ class CorpusDataset(Dataset):
 
     Args:
         corpus (Corpus): The corpus, or a selection of its slices.
-        features (str or PathLike, optional): The folder where :meth:`write_features` keeps :obj:`x`
-            of the cells. (default: :obj:`None`)
+        features (FeatureStore, optional): What keeps :obj:`x` and :obj:`cluster` of the cells, and the
+            virtual cells; without, there are none. (default: :obj:`None`)
         tokens (bool, optional): Gives :obj:`tokens`, int64, of all cells one after another, and
             :obj:`lengths`, the number of each. (default: :obj:`False`)
         virtual_cells (bool, optional): Adds the virtual cells of the slice. (default: :obj:`True`)
@@ -37,6 +37,8 @@ class CorpusDataset(Dataset):
             seed, :math:`i` and the draw alone: torch's global generator is seeded by them inside, and
             left as it was. (default: :obj:`None`)
         seed (int, optional): The seed. (default: :obj:`0`)
+        rings (bool, optional): Gives :obj:`rings` :math:`(N, R, F)`, the mean features of rings around
+            each cell, which :meth:`FeatureStore.write_rings` made. (default: :obj:`False`)
 
     **Shapes**, for :math:`P` subpatches:
         - :obj:`sizes`: :math:`(P)` int64, the number of nodes of each
@@ -50,35 +52,32 @@ class CorpusDataset(Dataset):
     def __init__(
         self,
         corpus: Corpus,
-        features: str | os.PathLike | None = None,
+        features: FeatureStore | None = None,
         tokens: bool = False,
         virtual_cells: bool = True,
         transform: Callable[[Data], Data] | None = None,
         seed: int = 0,
+        rings: bool = False,
     ):
         if len(corpus) == 0:
             raise ValueError(f"'{corpus.directory}' has no slice (yet); run 'corpus build' to its end")
         self.corpus = corpus
-        self.features = features
-        self.tokens = tokens
-        self.virtual_cells = virtual_cells
         self.transform = transform
         self.seed = seed
         shards = corpus.shards
+        if features is not None:
+            lacking = [shard.name for shard in shards if not features.has(shard)]
+            if lacking:
+                raise FileNotFoundError(
+                    f"{features} has no whole features of {len(lacking)} slices, e.g. '{lacking[0]}'; "
+                    f"write them first"
+                )
+        self.slices = CorpusSlices(corpus, features, tokens, virtual_cells, rings)
         num_parts = torch.tensor([shard.num_parts for shard in shards])
         self.slice_of = torch.arange(len(shards)).repeat_interleave(num_parts)
         self._first = cumsum(num_parts)
         self.sizes = torch.cat([shard.part_ptr.diff() for shard in shards])
-        if virtual_cells:
-            self.sizes += torch.tensor([shard.num_virtual for shard in shards])[self.slice_of]
-        if features is not None:
-            lacking = [shard.name for shard in shards if not has_features(shard, features)]
-            if lacking:
-                raise FileNotFoundError(
-                    f"'{features}' has no whole features of {len(lacking)} slices, e.g. '{lacking[0]}'; "
-                    f"write them with 'write_features'"
-                )
-        self._opened = OrderedDict()
+        self.sizes += torch.tensor([item.num_others for item in self.slices])[self.slice_of]
 
     def __len__(self) -> int:
         return self.sizes.numel()
@@ -92,60 +91,119 @@ class CorpusDataset(Dataset):
         data = self._read(index)
         if self.transform is None:
             return data
-        # A hash, since seeds that differ little make generators that are alike at first.
-        sequence = np.random.SeedSequence([self.seed, index, int(draw)])
-        # fork_rng would queue a call for CUDA each time; only the CPU's generator is in use here.
-        state = torch.get_rng_state()
-        torch.default_generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
-        try:
+        with seeded_draw(self.seed, index, int(draw)):
             return self.transform(data)
-        finally:
-            torch.set_rng_state(state)
 
     def _read(self, index: int) -> Data:
         number = int(self.slice_of[index])
-        shard, features = self._open(number)
+        shard = self.corpus.shards[number]
         start, end = shard.part_ptr[index - int(self._first[number]) :][:2].tolist()
-        cells = {name: shard.read(name, start, end) for name in ("pos", "cell_id", "cluster")}
-        cells["node_type"] = torch.full((end - start,), NodeType.CELL, dtype=torch.uint8)
-        if features is not None:
-            cells["x"] = features.get_slice("x")[start:end].clone()
-        if self.virtual_cells:
-            size = shard.num_virtual
-            virtual = {
-                "pos": shard.read("virtual_pos", 0, size),
-                "cell_id": torch.full((size,), -1),
-                "cluster": torch.arange(size),
-                "node_type": torch.full((size,), NodeType.VIRTUAL, dtype=torch.uint8),
-            }
-            if features is not None:
-                virtual["x"] = features.get_slice("virtual_x")[:].clone()
-            cells = {name: torch.cat([value, virtual[name]]) for name, value in cells.items()}
-        edge_index, edge_attr = _edges(shard, start, end)
-        data = Data(**cells, edge_index=edge_index, edge_attr=edge_attr)
-        data.name = shard.name
-        if self.tokens:
-            ptr = shard.read("ptr", start, end + 1)
-            data.tokens = shard.read("tokens", int(ptr[0]), int(ptr[-1])).long()
-            data.lengths = ptr.diff()
+        data = self.slices[number].take(slice(start, end))
+        data.edge_index, data.edge_attr = _edges(shard, start, end)
         return data
 
-    def _open(self, number: int):
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({len(self)} subpatches, {self.corpus})"
+
+
+class CorpusSlices:
+    r"""The slices of a corpus, from which :class:`~stofm_pyg.loader.RandomRegions` takes regions.
+
+    The arguments are those of :class:`CorpusDataset`.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        features: FeatureStore | None = None,
+        tokens: bool = False,
+        virtual_cells: bool = True,
+        rings: bool = False,
+    ):
+        self.corpus = corpus
+        self.features = features
+        self.tokens = tokens
+        self.rings = rings and features is not None
+        self.virtual_cells = virtual_cells and features is not None
+        self._opened: OrderedDict = OrderedDict()
+
+    def opened(self, number: int):
+        r"""Returns a shard, its features, its tokens and its rings, opened."""
         if number in self._opened:
             self._opened.move_to_end(number)
             return self._opened[number]
         shard = self.corpus.shards[number]
-        features = None if self.features is None else open_features(shard, self.features)
-        self._opened[number] = shard, features
+        features = None if self.features is None else self.features.open(shard)
+        rings = self.features.open_rings(shard) if self.rings else None
+        self._opened[number] = shard, features, shard.tokens() if self.tokens else None, rings
         if len(self._opened) > MAX_OPEN:
             self._opened.popitem(last=False)[1][0].close()
-        return shard, features
+        return self._opened[number]
+
+    def __getitem__(self, number: int) -> "CorpusSlice":
+        if not 0 <= number < len(self):
+            raise IndexError(f"Slice {number} of {len(self)}")
+        return CorpusSlice(self, number)
+
+    def __len__(self) -> int:
+        return len(self.corpus)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_opened": OrderedDict()}
 
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({len(self)} subpatches, {self.corpus})"
+
+class CorpusSlice:
+    r"""A slice of a corpus, some cells of which are read at a time.
+
+    Args:
+        slices (CorpusSlices): All slices.
+        number (int): The number of the slice.
+    """
+
+    def __init__(self, slices: CorpusSlices, number: int):
+        self.slices, self.number = slices, number
+        self.num_cells = slices.corpus.shards[number].num_cells
+        self.num_others = 0
+        if slices.virtual_cells:
+            self.num_others = len(slices.opened(number)[1].get_tensor("virtual_pos"))
+
+    def positions(self) -> np.ndarray:
+        r"""Returns the positions of all cells :math:`(N, 2)`."""
+        return self.slices.opened(self.number)[0].pos.numpy()
+
+    def take(self, rows: Tensor | slice) -> Data:
+        r"""Returns some cells of the slice and its virtual cells, without edges."""
+        shard, features, tokens, rings = self.slices.opened(self.number)
+        # A copy: what is mapped would take its whole file along to another process.
+        nodes = {name: shard.tensor(name)[rows].clone() for name in ("pos", "cell_id")}
+        nodes["pos"] = nodes["pos"].float()
+        size = nodes["pos"].size(0)
+        nodes["node_type"] = torch.full((size,), NodeType.CELL, dtype=torch.uint8)
+        if features is not None:
+            nodes |= {name: features.get_tensor(name)[rows].clone() for name in ("x", "cluster")}
+        if rings is not None:
+            nodes["rings"] = rings[rows].clone()
+        if self.slices.virtual_cells:
+            virtual = self._virtual(features)
+            if rings is not None:
+                virtual["rings"] = rings.new_zeros(self.num_others, *rings.shape[1:])
+            nodes = {name: torch.cat([value, virtual[name]]) for name, value in nodes.items()}
+        data = Data(**nodes)
+        data.name = shard.name
+        if tokens is not None:
+            cells = tokens[rows]
+            data.tokens, data.lengths = cells.tokens.long(), cells.lengths
+        return data
+
+    def _virtual(self, features) -> dict[str, Tensor]:
+        pos = features.get_tensor("virtual_pos").float()
+        return {
+            "x": features.get_tensor("virtual_x").clone(),
+            "pos": pos,
+            "cell_id": torch.full((len(pos),), -1),
+            "cluster": torch.arange(len(pos)),
+            "node_type": torch.full((len(pos),), NodeType.VIRTUAL, dtype=torch.uint8),
+        }
 
 
 def _edges(shard, start: int, end: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,17 @@ import torch
 
 from stofm_pyg import __version__
 from stofm_pyg._files import write_atomically
-from stofm_pyg.corpus.corpus_settings import CorpusSettings
 from stofm_pyg.corpus.plan import PlannedSlice
 from stofm_pyg.corpus.shard_file import read_report
+from stofm_pyg.data import SliceSettings
 
-FORMAT, VERSION = "stofm_pyg.corpus", 1
-MANIFEST, VOCAB = "manifest.json", "vocab.json"
+FORMAT, VERSION = "stofm_pyg.corpus", 2
+MANIFEST, VOCAB, FEATURES = "manifest.json", "vocab.json", "features"
+ORTHOLOGUES = "orthologues.json"
 
 
 def write_manifest(
-    directory: Path, planned: Sequence[PlannedSlice], settings: CorpusSettings, fingerprint: str
+    directory: Path, planned: Sequence[PlannedSlice], settings: SliceSettings, fingerprint: str | None
 ) -> dict[str, Any]:
     r"""Writes the manifest of a corpus from the reports of its shards, and returns it.
 
@@ -28,8 +28,8 @@ def write_manifest(
     Args:
         directory (Path): The corpus.
         planned (sequence of PlannedSlice): Its slices, whether made yet or not.
-        settings (CorpusSettings): How they were converted.
-        fingerprint (str): The fingerprint of the vocabulary.
+        settings (SliceSettings): How they were converted.
+        fingerprint (str, optional): The fingerprint of the vocabulary.
     """
     content = _manifest(directory, planned, settings, fingerprint)
     while True:
@@ -83,7 +83,7 @@ def summary(content: dict[str, Any]) -> str:
 
 
 def _manifest(
-    directory: Path, planned: Sequence[PlannedSlice], settings: CorpusSettings, fingerprint: str
+    directory: Path, planned: Sequence[PlannedSlice], settings: SliceSettings, fingerprint: str | None
 ) -> dict[str, Any]:
     slices, missing = [], []
     for item in planned:
@@ -103,7 +103,7 @@ def _manifest(
             "torch": torch.__version__,
             "anndata": version("anndata"),
         },
-        "settings": asdict(settings),
+        "settings": settings.to_dict(),
         "vocabulary": fingerprint,
         "summary": {
             "slices": len(slices),

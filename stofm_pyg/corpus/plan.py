@@ -3,16 +3,17 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from stofm_pyg._files import write_atomically
-from stofm_pyg.corpus.corpus_settings import CorpusSettings
+from stofm_pyg._files import file_hash, write_atomically
 from stofm_pyg.corpus.failed_slices import Failure
-from stofm_pyg.corpus.shard_file import VERSION, file_hash
-from stofm_pyg.corpus.slice_reader import SliceReader
-from stofm_pyg.data import GeneVocab
+from stofm_pyg.corpus.shard_file import VERSION
+from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.data.genes.orthologues import Orthologues
+from stofm_pyg.data.slices.files import file_names
+from stofm_pyg.data.slices.reader import SliceReader
 
 # A file that was changed so lately may change again without a new time of change.
 SETTLED_SECONDS = 2.0
@@ -76,8 +77,8 @@ class PlannedSlice:
 def plan_slices(
     files: Sequence[Path],
     hashes: FileHashes,
-    vocab: GeneVocab,
-    settings: CorpusSettings,
+    settings: SliceSettings,
+    vocab: GeneVocab | None = None,
     orthologues: Orthologues | None = None,
     workers: int = 1,
 ) -> tuple[list[PlannedSlice], list[Failure]]:
@@ -89,22 +90,22 @@ def plan_slices(
     Args:
         files (sequence of Path): The h5ad files, each once.
         hashes (FileHashes): Hashes of their content.
-        vocab (GeneVocab): The vocabulary.
-        settings (CorpusSettings): How slices are converted.
+        settings (SliceSettings): How slices are converted.
+        vocab (GeneVocab, optional): The vocabulary of the tokens. (default: :obj:`None`)
         orthologues (Orthologues, optional): Mouse genes and their human genes. (default: :obj:`None`)
         workers (int, optional): The number of files that are read at a time. (default: :obj:`1`)
     """
 
     def look(file: Path) -> tuple[list[str], str] | Failure:
         try:
-            return list(SliceReader(file, settings.slice_key).rows), hashes(file)
+            return list(SliceReader(file, settings).rows), hashes(file)
         except (OSError, ValueError) as error:
             return Failure(file, "", str(error))
 
     files = sorted(files)
     with ThreadPoolExecutor(workers) as pool:
         seen = list(pool.map(look, files))
-    common = [VERSION, asdict(settings), vocab.fingerprint, orthologues_fingerprint(orthologues)]
+    common = shard_marks(settings, vocab, orthologues)
     planned: dict[str, PlannedSlice] = {}
     failures = []
     for file, prefix, found in zip(files, file_names(files), seen, strict=True):
@@ -113,8 +114,7 @@ def plan_slices(
             continue
         slices, digest = found
         for name in slices:
-            text = json.dumps([digest, name, *common], sort_keys=True)
-            key = hashlib.sha256(text.encode()).hexdigest()[:32]
+            key = shard_key(digest, name, common)
             if key in planned:
                 other = planned[key].file
                 failures.append(Failure(file, name, f"it is in '{other}' already; name it once"))
@@ -124,18 +124,20 @@ def plan_slices(
     return sorted(planned.values(), key=lambda item: item.name), failures
 
 
-def file_names(files: Sequence[Path]) -> list[str]:
-    r"""Returns names of files: without suffix, with as many folders as it takes to tell them apart."""
-    for depth in range(1, max((len(file.parts) for file in files), default=0) + 1):
-        names = ["/".join(file.with_suffix("").parts[-depth:]) for file in files]
-        if len(set(names)) == len(names):
-            return names
-    return [str(file) for file in files]
+def shard_marks(
+    settings: SliceSettings, vocab: GeneVocab | None, orthologues: Orthologues | None
+) -> list[Any]:
+    r"""Returns what all shards of a corpus depend on, beside their files."""
+    values = settings.to_dict()
+    for name in ("num_features", "virtual_cells", "max_clusters", "alpha", "orthologues"):
+        del values[name]  # What features depend on, and a path, of which the content counts.
+    if vocab is None:
+        return [VERSION, values]
+    table = None if orthologues is None or len(orthologues) == 0 else orthologues.fingerprint()
+    return [VERSION, values, vocab.fingerprint, table]
 
 
-def orthologues_fingerprint(orthologues: Orthologues | None) -> str | None:
-    r"""Returns a hash of a table of orthologues, :obj:`None` for no table."""
-    if orthologues is None or len(orthologues) == 0:
-        return None
-    text = json.dumps([orthologues.human, orthologues.mouse_ids], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def shard_key(digest: str, name: str, marks: list[Any]) -> str:
+    r"""Returns the key of a shard: a hash of the content of its file, its name there, and the marks."""
+    text = json.dumps([digest, name, *marks], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

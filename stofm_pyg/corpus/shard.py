@@ -11,21 +11,29 @@ from stofm_pyg.data import CellTokens
 
 
 class Shard:
-    r"""A slice of a :class:`Corpus` on disk, its cells sorted by subpatch.
+    r"""A slice of a :class:`Corpus`, its cells sorted by subpatch, on disk or in memory.
 
     Nothing is read before it is asked for, and only what is asked for. The file is opened once per
     process, also if a shard was pickled.
 
     Args:
-        directory (Path): The corpus.
-        entry (dict): What its manifest says of the slice.
-        fingerprint (str): The fingerprint of the vocabulary.
+        entry (dict): What the manifest says of the slice.
+        source (Path or dict): The folder of the corpus, or the tensors.
+        fingerprint (str, optional): The fingerprint of the vocabulary of its tokens.
+            (default: :obj:`None`)
     """
 
-    def __init__(self, directory: Path, entry: Mapping[str, Any], fingerprint: str):
+    def __init__(
+        self,
+        entry: Mapping[str, Any],
+        source: Path | Mapping[str, Tensor],
+        fingerprint: str | None = None,
+    ):
         self.entry = entry
-        self.path = shard_path(directory, entry["key"])
+        #: The file; :obj:`None` in memory.
+        self.path = shard_path(source, entry["key"]) if isinstance(source, Path) else None
         self.fingerprint = fingerprint
+        self._memory = None if self.path is not None else TensorsInMemory(source)
         self._file = None
         #: Where each subpatch begins and the last one ends, :math:`(P + 1)`.
         self.part_ptr = torch.tensor(entry["part_ptr"])
@@ -37,7 +45,7 @@ class Shard:
 
     @property
     def file(self) -> str:
-        r"""The file that the slice was in."""
+        r"""The file that the slice was in; empty where it was in none."""
         return self.entry["file"]
 
     @property
@@ -56,14 +64,9 @@ class Shard:
         return self.entry["subpatches"]
 
     @property
-    def num_virtual(self) -> int:
-        r"""The number of virtual cells."""
-        return self.entry["virtual_cells"]
-
-    @property
-    def cluster(self) -> Tensor:
-        r"""The cluster of each cell :math:`(N)`, mapped from the file."""
-        return self.tensor("cluster")
+    def has_tokens(self) -> bool:
+        r"""Whether tokens were made of the counts."""
+        return self.fingerprint is not None
 
     @property
     def cell_id(self) -> Tensor:
@@ -71,17 +74,26 @@ class Shard:
         return self.tensor("cell_id")
 
     @property
-    def pos(self) -> Tensor:
-        r"""Positions of the cells :math:`(N, 2)`, mapped from the file."""
-        return self.tensor("pos")
+    def order(self) -> Tensor:
+        r"""The place of each cell among the cells of the slice in its file :math:`(N)`."""
+        return self.tensor("order")
 
     @property
-    def virtual_pos(self) -> Tensor:
-        r"""Positions of the virtual cells :math:`(V, 2)`, mapped from the file."""
-        return self.tensor("virtual_pos")
+    def pos(self) -> Tensor:
+        r"""Positions of the cells :math:`(N, 2)`, in double precision, mapped from the file."""
+        return self.tensor("pos")
 
     def tokens(self) -> CellTokens:
-        r"""The tokens of all cells, mapped from the file: a cell's come into memory when used."""
+        r"""The tokens of all cells, mapped from the file: a cell's come into memory when used.
+
+        Raises:
+            ValueError: The corpus was made without tokens.
+        """
+        if not self.has_tokens:
+            raise ValueError(
+                f"'{self.name}' has no tokens: the corpus was made without a vocabulary. Run 'corpus "
+                f"build' with '--vocab'."
+            )
         return CellTokens(self.tensor("tokens"), self.tensor("ptr"), self.fingerprint)
 
     def tensor(self, name: str) -> Tensor:
@@ -98,6 +110,8 @@ class Shard:
         self._file = None
 
     def _open(self):
+        if self._memory is not None:
+            return self._memory
         if self._file is None:
             self._file = open_safetensors(self.path, FORMAT, VERSION, self.key)
         return self._file
@@ -109,6 +123,18 @@ class Shard:
         return (
             f"{self.__class__.__name__}('{self.name}', cells={self.num_cells}, parts={self.num_parts})"
         )
+
+
+class TensorsInMemory(dict):
+    r"""Tensors by name, read as an open safetensors file is."""
+
+    def get_tensor(self, name: str) -> Tensor:
+        r"""Returns a tensor."""
+        return self[name]
+
+    def get_slice(self, name: str) -> Tensor:
+        r"""Returns a tensor, of which rows are taken."""
+        return self[name]
 
 
 def open_safetensors(path: Path, form: str, version: int, key: str):

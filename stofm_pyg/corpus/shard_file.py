@@ -1,4 +1,3 @@
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -6,12 +5,11 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import file_hash, write_atomically
 
-FORMAT, VERSION = "stofm_pyg.corpus.shard", 1
+FORMAT, VERSION = "stofm_pyg.corpus.shard", 2
 MARK = "content"
 FOLDER = "shards"
-BYTES_PER_READ = 2**22
 
 
 def shard_path(directory: Path, key: str) -> Path:
@@ -72,12 +70,3 @@ def is_intact(directory: Path, key: str) -> bool:
     r"""Whether a shard is there and holds what was written. Reads all of it."""
     report = read_report(directory, key)
     return report is not None and file_hash(shard_path(directory, key)) == report.get("sha256")
-
-
-def file_hash(path: Path) -> str:
-    r"""Returns the SHA-256 of the content of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BYTES_PER_READ):
-            digest.update(block)
-    return digest.hexdigest()

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from anndata import AnnData
 from scipy import sparse
+from torch import Tensor
 from torch_geometric.data import Data
 
-from stofm_pyg.data import Keys, expression_pca, open_anndata, slices_from_anndata
+from stofm_pyg.data import Keys, SliceSettings, expression_pca, open_anndata, slices_from_anndata
 from stofm_pyg.data.errors import unknown_key
 from stofm_pyg.data.slices.counts import get_counts
+from stofm_pyg.data.slices.files import file_names
 from stofm_pyg.data.slices.labels import encode_labels
 from stofm_pyg.data.slices.rows import slice_rows
 
@@ -20,14 +22,26 @@ logger = logging.getLogger(__name__)
 MIN_SHARED_GENES = 20
 
 
-def convert_files(files: Sequence[Path], **settings) -> list[Data]:
+def convert_files(
+    files: Sequence[Path],
+    settings: SliceSettings,
+    features: str | np.ndarray | Tensor = "pca",
+    labels: str | Sequence[str] = (),
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> list[Data]:
     r"""Converts the slices of several h5ad files, with classes and principal components in common.
 
     Args:
         files (sequence of Path): The files.
-        **settings: All arguments of :meth:`~stofm_pyg.data.slices.convert`.
+        settings (SliceSettings): How slices are made.
+
+    The other arguments are those of :meth:`~stofm_pyg.data.from_anndata`.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ValueError: A file is damaged, files have too few genes in common or features of different
+            widths, or a slice cannot be converted.
     """
-    features = settings["features"]
     if len(files) > 1 and not isinstance(features, str):
         raise ValueError(
             f"Got an array as 'features' for {len(files)} files. Put it into 'obsm' of each file "
@@ -39,10 +53,10 @@ def convert_files(files: Sequence[Path], **settings) -> list[Data]:
         for file in files:
             adatas.append(open_anndata(file))
         keys = [
-            _slice_key(adata, settings["slice_key"], file)
+            _slice_key(adata, settings.slice_key, file)
             for adata, file in zip(adatas, files, strict=True)
         ]
-        labels, classes = _shared_classes(adatas, settings["labels"], settings["classes"])
+        labels, classes = _shared_classes(adatas, labels, classes)
         if len(files) > 1 and features == "pca":
             parts = _shared_pca(adatas, files, keys, settings)
         else:
@@ -50,14 +64,14 @@ def convert_files(files: Sequence[Path], **settings) -> list[Data]:
 
         slices = []
         for file, adata, key, part in zip(files, adatas, keys, parts, strict=True):
-            own = {"slice_key": key, "features": part, "classes": classes}
-            own["labels"] = [label for label in labels if label in adata.obs]
+            own = [label for label in labels if label in adata.obs]
             with _naming(file):
-                converted = slices_from_anndata(adata, **{**settings, **own})
+                converted = slices_from_anndata(
+                    adata, settings, features=part, labels=own, classes=classes, slice_key=key
+                )
             for data in converted:
                 _complete(data, labels, classes)
                 data.file = str(file)
-                data.name = data.name or file.stem
             slices.append(converted)
     finally:
         for adata in adatas:
@@ -69,10 +83,10 @@ def convert_files(files: Sequence[Path], **settings) -> list[Data]:
             f"Features {features!r} have different widths: {widths}. Compute them together, or "
             f"pass features='pca'."
         )
-    if len(files) > 1:
-        for data, prefix in zip(slices, _prefixes(files), strict=True):
-            for piece in data:
-                piece.name = f"{prefix}:{piece.name}"
+    for part, prefix in zip(slices, file_names(files), strict=True):
+        for data in part:
+            own = f"{prefix}:{data.name}" if len(files) > 1 else data.name
+            data.name = own if data.name else prefix
     return [data for part in slices for data in part]
 
 
@@ -95,7 +109,7 @@ def _shared_classes(
         if not having:
             known = dict.fromkeys(column for adata in adatas for column in adata.obs)
             raise unknown_key(label, "adata.obs", known, "'labels=' names columns of it.")
-        names = [encode_labels(adata.obs, label, given)[1][label] for adata in having]
+        names = [encode_labels(adata.obs, label, given, log=False)[1][label] for adata in having]
         merged = list(dict.fromkeys(name for part in names for name in part))
         # Sorted in each file: sorted in all, too.
         classes[label] = sorted(merged) if all(part == sorted(part) for part in names) else merged
@@ -106,7 +120,7 @@ def _shared_pca(
     adatas: Sequence[AnnData],
     files: Sequence[Path],
     slice_keys: Sequence[str | None],
-    settings: Mapping,
+    settings: SliceSettings,
 ) -> list[np.ndarray]:
     genes = adatas[0].var_names
     for adata, file in zip(adatas, files, strict=True):
@@ -133,7 +147,7 @@ def _shared_pca(
     for adata, file, key in zip(adatas, files, slice_keys, strict=True):
         batch = np.empty(adata.n_obs, dtype=np.int64)
         with _naming(file):
-            counts = get_counts(adata, settings["layer"])
+            counts = get_counts(adata, settings.layer)
             for _, rows in slice_rows(adata, key):
                 batch[rows] = offset
                 offset += 1
@@ -141,9 +155,9 @@ def _shared_pca(
         batches.append(batch)
     scores = expression_pca(
         sparse.vstack(matrices, format="csr"),
-        settings["num_features"],
+        settings.num_features,
         batch=np.concatenate(batches),
-        seed=settings["seed"],
+        seed=settings.seed,
     )
     ends = np.cumsum([adata.n_obs for adata in adatas])
     return np.split(scores, ends[:-1])
@@ -162,12 +176,3 @@ def _complete(data: Data, labels: Sequence[str], classes: Mapping[str, Sequence[
         if label not in data:
             data[label] = torch.full((data.num_nodes,), -1, dtype=torch.int64)
     data.classes = {label: list(classes[label]) for label in labels}
-
-
-def _prefixes(files: Sequence[Path]) -> list[str]:
-    # As many of the last folders as it takes to tell the files apart.
-    for depth in range(1, max(len(file.parts) for file in files) + 1):
-        names = ["/".join(file.with_suffix("").parts[-depth:]) for file in files]
-        if len(set(names)) == len(names):
-            return names
-    return [str(file) for file in files]

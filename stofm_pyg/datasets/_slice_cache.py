@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import save_torch, write_atomically
 from stofm_pyg.datasets._conversion_key import conversion_key
 
 logger = logging.getLogger(__name__)
@@ -42,10 +42,6 @@ def load_slices(path: Path) -> list[Data] | None:
 
 def save_slices(data_list: Sequence[Data], path: Path):
     r"""Writes slices as a whole or not at all."""
-
-    def write(temporary: Path):
-        with open(temporary, "wb") as file:  # A full disk is an OSError then.
-            torch.save([data.to_dict() for data in data_list], file)
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, write)
+    slices = [data.to_dict() for data in data_list]
+    write_atomically(path, lambda part: save_torch(slices, part))

@@ -1,5 +1,7 @@
 """Positions and domains of one generated slice, in units where the tissue's radius is about 1."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.random import Generator
 from scipy.spatial import cKDTree
@@ -98,9 +100,31 @@ def sample_positions(num_cells: int, rng: Generator) -> np.ndarray:
 
     num_near = max(1, round(NEAR_COINCIDENT_SHARE * num_cells))
     pair = rng.permutation(num_cells)[: 2 * num_near].reshape(2, -1)
-    spacing = 1.7 / np.sqrt(num_cells)
+    spacing = cell_spacing(num_cells)
     points[pair[0]] = points[pair[1]] + rng.normal(0, 0.02 * spacing, size=(pair.shape[1], 2))
     return points
+
+
+@dataclass(frozen=True)
+class TissueLayout:
+    """Where the cells of one slice are in its tissue.
+
+    Args:
+        domain: Domain index of every cell, int64 of shape :obj:`[N]`, as in :func:`domain_names`.
+        depth: How deep every cell lies across the layers, from 0 to 1 with an equal part for each
+            layer, shape :obj:`[N]`; it runs on below the nests.
+        distance: Distance of every cell to the nests of each kind, in units where the core and its
+            rim end at about 1, shape :obj:`[N, kinds]`.
+    """
+
+    domain: np.ndarray
+    depth: np.ndarray
+    distance: np.ndarray
+
+
+def cell_spacing(num_cells: int) -> float:
+    """About the distance between neighbouring cells of a slice."""
+    return 1.7 / np.sqrt(num_cells)
 
 
 def num_nested(num_domains: int) -> int:
@@ -115,10 +139,11 @@ def domain_names(num_domains: int) -> list[str]:
     return layers + [f"{'rim' if i % 2 else 'core'}{i // 2}" for i in range(nested)]
 
 
-def _nest_field(points: np.ndarray, rng: Generator) -> np.ndarray:
-    """Distance to the nearest of some warped islands that lie apart, in units of its size."""
-    num_islands = int(np.clip(round(np.sqrt(len(points) / 250)), 2, 40))
-    candidates = points[rng.integers(len(points), size=10 * num_islands)]
+def _nest_field(points: np.ndarray, free: np.ndarray, rng: Generator) -> np.ndarray:
+    """Distance to the nearest of some warped islands among free points that lie apart, in units of
+    its size."""
+    num_islands = int(np.clip(round(np.sqrt(len(free) / 250)), 2, 40))
+    candidates = free[rng.integers(len(free), size=10 * num_islands)]
     centres = candidates[:1]
     for _ in range(num_islands - 1):
         gap = cKDTree(centres).query(candidates)[0]
@@ -134,7 +159,7 @@ def _nest_field(points: np.ndarray, rng: Generator) -> np.ndarray:
     return field
 
 
-def assign_domains(points: np.ndarray, num_domains: int, rng: Generator) -> np.ndarray:
+def lay_out(points: np.ndarray, num_domains: int, rng: Generator) -> TissueLayout:
     """Cuts a slice into curved layers and into islands with a rim that lie across them.
 
     Every domain is a range of ranks of a smooth field, so each is present in every slice.
@@ -143,9 +168,6 @@ def assign_domains(points: np.ndarray, num_domains: int, rng: Generator) -> np.n
         points: Positions of shape :obj:`[N, 2]`.
         num_domains: Number of domains.
         rng: Source of this slice's geometry.
-
-    Returns:
-        Domain index of every cell, int64 of shape :obj:`[N]`, as in :func:`domain_names`.
     """
     nested = num_nested(num_domains)
     num_layers = num_domains - nested
@@ -153,23 +175,33 @@ def assign_domains(points: np.ndarray, num_domains: int, rng: Generator) -> np.n
 
     # A share of what is left for each kind, less where there are many kinds.
     shrink = min(1.0, 3 / (nested + 1))
-    for first in range(num_layers, num_domains, 2):
+    distance = np.empty((len(points), -(-nested // 2)))
+    for kind, first in enumerate(range(num_layers, num_domains, 2)):
         free = np.flatnonzero(domain < 0)
-        order = free[np.argsort(_nest_field(points[free], rng))]
+        distance[:, kind] = _nest_field(points, points[free], rng)
+        order = free[np.argsort(distance[free, kind])]
         core = max(2, round(CORE_SHARE * shrink * len(points)))
         rim = max(2, round(RIM_SHARE * shrink * len(points)))
         domain[order[:core]] = first
         if first + 1 < num_domains:
             domain[order[core : core + rim]] = first + 1
+        distance[:, kind] /= max(distance[order[min(core + rim, len(order)) - 1], kind], 1e-12)
 
-    free = np.flatnonzero(domain < 0)
     centre = np.array([rng.uniform(-0.4, 0.4), -rng.uniform(1.3, 2.2)])
-    depth = np.hypot(*(points[free] - centre).T)
-    depth += 0.12 * smooth_noise(points[free], 0.45, rng)[:, 0]
+    depth = np.hypot(*(points - centre).T)
+    depth += 0.12 * smooth_noise(points, 0.45, rng)[:, 0]
     share = rng.dirichlet(np.full(num_layers, 25.0))
     share = 0.6 * share + 0.4 / num_layers
+    free = np.flatnonzero(domain < 0)
     cut = np.round(np.cumsum(share)[:-1] * free.size).astype(np.int64)
-    rank = np.empty(free.size, dtype=np.int64)
-    rank[np.argsort(depth)] = np.arange(free.size)
-    domain[free] = np.searchsorted(cut, rank, side="right")
-    return domain
+    domain[free] = np.searchsorted(cut, _rank(depth[free]), side="right")
+    border = np.sort(depth[free])[np.concatenate([[0], cut, [free.size - 1]])]
+    # Every layer takes an equal part, whatever it has of the slice.
+    depth = np.interp(depth, border, np.linspace(0, 1, num_layers + 1))
+    return TissueLayout(domain, depth, distance)
+
+
+def _rank(values: np.ndarray) -> np.ndarray:
+    rank = np.empty(values.size, dtype=np.int64)
+    rank[np.argsort(values)] = np.arange(values.size)
+    return rank

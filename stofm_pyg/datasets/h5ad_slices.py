@@ -1,11 +1,11 @@
-import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from torch import Tensor
 from torch_geometric.data import InMemoryDataset
 
-from stofm_pyg.data import Keys
-from stofm_pyg.data.slices.convert import slices_from_anndata
+from stofm_pyg.data import SliceSettings
 from stofm_pyg.data.slices.files import file_paths
 from stofm_pyg.datasets._convert_files import convert_files
 from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_path
@@ -14,16 +14,20 @@ from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_pat
 class H5adSlices(InMemoryDataset):
     r"""The slices of any h5ad files as a PyG dataset, one :class:`~torch_geometric.data.Data` each.
 
-    Slices hold what :meth:`~stofm_pyg.data.slices.convert` says, and :obj:`data.file`, the file that
+    Slices hold what :meth:`~stofm_pyg.data.from_anndata` says, and :obj:`data.file`, the file that
     :obj:`data.cell_id` counts the rows of. Slices of several files share the numbers of their
     classes and, with :obj:`features="pca"`, their principal components: found over the genes (by
     name) that all files have, on all cells together, then centred in each slice.
 
     Args:
         files (str or PathLike or sequence of these): One or more h5ad files.
-        slice_key (str, optional): The column of :obj:`obs` that tells slices apart. A file without
-            a column :obj:`"slice"` is one slice, called like the file; any other column must exist.
-            If :obj:`None`, each file is one slice. (default: :obj:`"slice"`)
+        settings (SliceSettings, optional): How slices are made; a file without a column that tells
+            slices apart is one slice, called like the file. (default: :obj:`None`)
+        features (str or array, optional): See :meth:`~stofm_pyg.data.from_anndata`.
+            (default: :obj:`"pca"`)
+        labels (str or sequence of str, optional): Columns of :obj:`obs` to take along. A label may be
+            missing in some of the files, where it is -1. (default: :obj:`()`)
+        classes (dict, optional): Names of the classes of a label. (default: :obj:`None`)
         root (str, optional): Folder in which converted slices are kept. They are converted again
             when a file or a setting is another one. If :obj:`None`, nothing is written.
             (default: :obj:`None`)
@@ -32,8 +36,14 @@ class H5adSlices(InMemoryDataset):
             are kept only if it is a :class:`~torch_geometric.transforms.BaseTransform`, whose
             settings can be compared. (default: :obj:`None`)
         force_reload (bool, optional): Converts the files again. (default: :obj:`False`)
-        **kwargs (optional): Arguments of :meth:`~stofm_pyg.data.slices.convert`, *e.g.*,
-            :obj:`labels`. A label may be missing in some of the files, where it is -1.
+        **changes (optional): Values of :class:`~stofm_pyg.data.SliceSettings` by name, *e.g.*,
+            :obj:`radius=5.0`.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        TypeError: There is no such setting.
+        ValueError: There is no file, one is there twice or damaged, files have too few genes in common,
+            or a slice cannot be converted; the message names the file.
 
     Example:
         >>> dataset = H5adSlices(["a.h5ad", "b.h5ad"], root="cache", labels="domain")
@@ -44,13 +54,16 @@ class H5adSlices(InMemoryDataset):
     def __init__(
         self,
         files: str | os.PathLike | Sequence[str | os.PathLike],
+        settings: SliceSettings | None = None,
         *,
-        slice_key: str | None = Keys.SLICE,
+        features: str | np.ndarray | Tensor = "pca",
+        labels: str | Sequence[str] = (),
+        classes: Mapping[str, Sequence[str]] | None = None,
         root: str | None = None,
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
         force_reload: bool = False,
-        **kwargs,
+        **changes,
     ):
         super().__init__(
             None if root is None else os.fspath(root),
@@ -59,18 +72,17 @@ class H5adSlices(InMemoryDataset):
             force_reload=force_reload,
         )
         self.files = file_paths(files)
-        # Also fills in the defaults, and refuses an argument that does not exist.
-        arguments = inspect.signature(slices_from_anndata).bind(None, slice_key=slice_key, **kwargs)
-        arguments.apply_defaults()
-        self.settings = {key: arguments.arguments[key] for key in arguments.kwargs}
+        #: How the slices were made.
+        self.settings = (settings or SliceSettings()).replace(**changes)
+        made_of = {"features": features, "labels": labels, "classes": classes}
 
         path = None
         if root is not None:
-            settings = {"pre_transform": pre_transform, **self.settings}
-            path = slices_path(self.processed_dir, "h5ad_slices", self.files, settings)
+            known = {"pre_transform": pre_transform, **made_of, **self.settings.to_dict()}
+            path = slices_path(self.processed_dir, "h5ad_slices", self.files, known)
         data_list = None if path is None or force_reload else load_slices(path)
         if data_list is None:
-            data_list = convert_files(self.files, **self.settings)
+            data_list = convert_files(self.files, self.settings, **made_of)
             if pre_transform is not None:
                 data_list = [pre_transform(data) for data in data_list]
             if path is not None:

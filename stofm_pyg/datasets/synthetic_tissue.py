@@ -1,29 +1,30 @@
 import hashlib
-import inspect
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import anndata
+import numpy as np
+from torch import Tensor
 from torch_geometric.data import InMemoryDataset
 
 from stofm_pyg._files import write_atomically
-from stofm_pyg.data import slices_from_anndata
+from stofm_pyg.data import SliceSettings, slices_from_anndata
+from stofm_pyg.datasets._generate_tissue import check_tissue_arguments, generate_tissue
 from stofm_pyg.datasets._slice_cache import load_slices, save_slices, slices_path
-from stofm_pyg.datasets.generate_tissue import check_tissue_arguments, generate_tissue
 
 logger = logging.getLogger(__name__)
 
-SOURCES = ("generate_tissue.py", "_tissue_expression.py", "_tissue_geometry.py")
-TAKEN = ("adata", "slice_key", "seed")
+# Raise it whenever the same arguments give another tissue than before.
+VERSION = 3
 
 
 class SyntheticTissue(InMemoryDataset):
     r"""Generated slices of one tissue as a PyG dataset, one :class:`~torch_geometric.data.Data`
     each, with the truth: see :meth:`~stofm_pyg.datasets.generate_tissue` for what the tissue is
-    like, and :meth:`~stofm_pyg.data.slices.convert` for what a slice holds.
+    like, and :meth:`~stofm_pyg.data.from_anndata` for what a slice holds.
 
     Args:
         root (str, optional): Folder in which the tissue and its slices are kept, under names that
@@ -42,8 +43,13 @@ class SyntheticTissue(InMemoryDataset):
             are kept only if it is a :class:`~torch_geometric.transforms.BaseTransform`, whose
             settings can be compared. (default: :obj:`None`)
         force_reload (bool, optional): Generates and converts again. (default: :obj:`False`)
-        **kwargs (optional): Arguments of :meth:`~stofm_pyg.data.slices.convert`, *e.g.*,
-            :obj:`radius`. Labels are :obj:`("domain", "cell_type")` where none are named.
+        features (str or array, optional): See :meth:`~stofm_pyg.data.from_anndata`.
+            (default: :obj:`"pca"`)
+        labels (str or sequence of str, optional): Labels to take along.
+            (default: :obj:`("domain", "cell_type")`)
+        classes (dict, optional): Names of the classes of a label. (default: :obj:`None`)
+        **changes (optional): Values of :class:`~stofm_pyg.data.SliceSettings` by name, *e.g.*,
+            :obj:`radius=5.0`.
 
     Raises:
         TypeError: If an argument does not exist or is no whole number where one is needed.
@@ -70,7 +76,11 @@ class SyntheticTissue(InMemoryDataset):
         transform: Callable | None = None,
         pre_transform: Callable | None = None,
         force_reload: bool = False,
-        **kwargs,
+        *,
+        features: str | np.ndarray | Tensor = "pca",
+        labels: str | Sequence[str] = ("domain", "cell_type"),
+        classes: Mapping[str, Sequence[str]] | None = None,
+        **changes,
     ):
         self.arguments = {
             "num_slices": num_slices,
@@ -83,7 +93,8 @@ class SyntheticTissue(InMemoryDataset):
         }
         check_tissue_arguments(**self.arguments)
         self.arguments = {name: int(value) for name, value in self.arguments.items()}
-        self.settings = _conversion_settings(kwargs)
+        self.settings = SliceSettings(seed=self.arguments["seed"]).replace(**changes)
+        made_of = {"features": features, "labels": labels, "classes": classes}
         self._adata = None
         root = None if root is None else os.fspath(root)
         super().__init__(root, transform, pre_transform, force_reload=force_reload)
@@ -92,16 +103,14 @@ class SyntheticTissue(InMemoryDataset):
 
         path = None
         if root is not None:
-            settings = {"pre_transform": pre_transform, **self.settings}
-            settings["tissue"] = self.raw_file_names[0]
-            path = slices_path(self.processed_dir, "synthetic_tissue", [], settings)
+            known = {"pre_transform": pre_transform, **made_of, **self.settings.to_dict()}
+            known["tissue"] = self.raw_file_names[0]
+            path = slices_path(self.processed_dir, "synthetic_tissue", [], known)
         data_list = None if path is None or force_reload else load_slices(path)
         if data_list is None:
             if force_reload:
                 self._adata = self._generate()
-            data_list = slices_from_anndata(
-                self.adata, slice_key="slice", seed=self.arguments["seed"], **self.settings
-            )
+            data_list = slices_from_anndata(self.adata, self.settings, **made_of)
             if pre_transform is not None:
                 data_list = [pre_transform(data) for data in data_list]
             if path is not None:
@@ -112,9 +121,8 @@ class SyntheticTissue(InMemoryDataset):
     @property
     def raw_file_names(self) -> list[str]:
         r"""The name of the h5ad file that the tissue is kept in."""
-        digest = hashlib.sha256(json.dumps(self.arguments, sort_keys=True).encode())
-        for source in SOURCES:
-            digest.update(Path(__file__).with_name(source).read_bytes())
+        text = json.dumps([VERSION, self.arguments], sort_keys=True)
+        digest = hashlib.sha256(text.encode())
         return [f"synthetic_tissue_{digest.hexdigest()[:16]}.h5ad"]
 
     @property
@@ -140,16 +148,3 @@ class SyntheticTissue(InMemoryDataset):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, adata.write_h5ad)
         return adata
-
-
-def _conversion_settings(given: dict) -> dict:
-    known = inspect.signature(slices_from_anndata).parameters
-    defaults = {name: known[name].default for name in known if name not in TAKEN}
-    unknown = [name for name in given if name not in defaults]
-    if unknown:
-        raise TypeError(
-            f"SyntheticTissue got an unknown argument {unknown[0]!r}; beside its own it takes "
-            f"those of slices_from_anndata: {', '.join(defaults)}"
-        )
-    return {**defaults, "labels": ("domain", "cell_type"), **given}
-

@@ -11,7 +11,7 @@ class MaskGenes:
     `"BERT" <https://arxiv.org/abs/1810.04805>`_: most become the mask token, some another gene, and
     some stay as they are, so that the model must have a mind of its own about every gene it sees.
 
-    Only genes are chosen, never CLS, EOS, padding or a mask. In a cell with :math:`n` genes,
+    Only genes are chosen, never CLS, EOS or a mask. In a cell with :math:`n` genes,
     :math:`r n` are, rounded, and at least one of two or more.
 
     Args:
@@ -22,6 +22,9 @@ class MaskGenes:
         mask_share (float, optional): The share of the chosen ones that become the mask token.
             (default: :obj:`0.8`)
         random_share (float, optional): The share that become a random gene. (default: :obj:`0.1`)
+
+    Raises:
+        ValueError: If a share is out of bounds, or there is no gene.
     """
 
     def __init__(
@@ -54,26 +57,24 @@ class MaskGenes:
             batch (TokenBatch): The cells.
             generator (torch.Generator): The source of all that is random.
         """
-        ids = batch.input_ids
-        genes = torch.isin(ids, self.gene_tokens) & batch.attention_mask
-        chosen = self._choose(genes, generator)
-        labels = torch.where(chosen, ids, IGNORED)
+        tokens = batch.tokens
+        chosen = self._choose(batch, generator)
+        labels = torch.where(chosen, tokens, IGNORED)
 
-        fate = torch.rand(ids.shape, generator=generator)
-        drawn = torch.randint(self.gene_tokens.numel(), ids.shape, generator=generator)
+        fate = torch.rand(tokens.shape, generator=generator)
+        drawn = torch.randint(self.gene_tokens.numel(), tokens.shape, generator=generator)
         masked = chosen & (fate < self.mask_share)
         swapped = chosen & ~masked & (fate < self.mask_share + self.random_share)
-        ids = torch.where(masked, self.mask_token_id, ids)
-        ids = torch.where(swapped, self.gene_tokens[drawn], ids)
-        return replace(batch, input_ids=ids, labels=labels)
+        tokens = torch.where(masked, self.mask_token_id, tokens)
+        tokens = torch.where(swapped, self.gene_tokens[drawn], tokens)
+        return replace(batch, tokens=tokens, labels=labels)
 
-    def _choose(self, genes: Tensor, generator: Generator) -> Tensor:
-        number = genes.sum(dim=1)
+    def _choose(self, batch: TokenBatch, generator: Generator) -> Tensor:
+        genes = torch.isin(batch.tokens, self.gene_tokens)
+        number = batch.count(genes)
         count = (self.rate * number).round()
         count = torch.where(number > 1, count.clamp(min=1), count)
-        score = torch.rand(genes.shape, generator=generator).masked_fill(~genes, 2.0)
-        place = score.argsort(dim=1).argsort(dim=1)
-        return genes & (place < count[:, None])
+        return genes & (batch.random_ranks(genes, generator) < count[batch.rows])
 
     def __repr__(self) -> str:
         return (

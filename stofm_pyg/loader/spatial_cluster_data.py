@@ -6,9 +6,8 @@ from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData
 
 from stofm_pyg.loader._partition import grid_partition, metis_partition
-from stofm_pyg.nn.node_type import NodeType
+from stofm_pyg.nn.node_type import NodeType, node_types
 from stofm_pyg.transforms import ConnectVirtualCells
-from stofm_pyg.transforms._positions import node_types
 
 
 class SpatialClusterData(ClusterData):
@@ -32,6 +31,10 @@ class SpatialClusterData(ClusterData):
             :class:`~stofm_pyg.transforms.OfficialGraph`, together with :obj:`method="grid"`.
             (default: :obj:`None`)
         **kwargs (optional): Additional arguments of :class:`torch_geometric.loader.ClusterData`.
+
+    Raises:
+        ValueError: The method is unknown, a number is not positive, an argument is not supported, or
+            the slice has no graph or no cell.
     """
 
     methods = ("metis", "grid")
@@ -65,6 +68,8 @@ class SpatialClusterData(ClusterData):
         self.seed = seed
         self.transform = ConnectVirtualCells() if transform is None else transform
         self.cells_per_part = cells_per_part
+        #: How often a loader has gone through the subpatches.
+        self.passes = 0
         self._pos = cells.pos
         wanted = num_parts or max(1, round(cells.num_nodes / cells_per_part))
         kwargs.setdefault("log", False)

@@ -2,8 +2,10 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch.utils.data import ConcatDataset, Sampler
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
+from stofm_pyg._seeds import draws_for
 from stofm_pyg.loader.spatial_cluster_data import SpatialClusterData
 
 
@@ -16,6 +18,9 @@ class LikeSizeSampler(Sampler):
         shuffle (bool, optional): Shuffle the order of batches, and of subpatches of equal size, anew
             at every pass. (default: :obj:`False`)
         seed (int, optional): The seed of the shuffles. (default: :obj:`0`)
+
+    Raises:
+        ValueError: A batch has not one subpatch at least.
     """
 
     def __init__(self, sizes: torch.Tensor, batch_size: int, shuffle: bool = False, seed: int = 0):
@@ -41,8 +46,37 @@ class LikeSizeSampler(Sampler):
         return -(-self.sizes.numel() // self.batch_size)
 
 
+class _Subpatches(ConcatDataset):
+    # The subpatches of slices; what transforms with a seed draw for one follows from it and the pass.
+    def __getitem__(self, index: int | tuple[int, int]) -> Data:
+        if not isinstance(index, tuple):
+            return super().__getitem__(index)
+        with draws_for(*index):
+            return super().__getitem__(index[0])
+
+
+class _CountedPasses(Sampler):
+    # Batches with the number of the pass, which counts on when a slice gets another loader.
+    def __init__(self, sampler: LikeSizeSampler, slices: Sequence[SpatialClusterData]):
+        self.sampler = sampler
+        self.slices = slices
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        draw = max(parts.passes for parts in self.slices)
+        for parts in self.slices:
+            parts.passes = draw + 1
+        for batch in self.sampler:
+            yield [(index, draw) for index in batch]
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+
 class SubpatchLoader(DataLoader):
     r"""Loads the subpatches of one or many slices as PyG batches, those of like size together.
+
+    What transforms with a seed draw follows from it, the subpatch and the pass, and so is another at
+    each pass and the same for any :obj:`num_workers`.
 
     Args:
         slices (SpatialClusterData or sequence of them): The partitioned slices.
@@ -51,6 +85,9 @@ class SubpatchLoader(DataLoader):
         seed (int, optional): The seed of the shuffles. (default: :obj:`0`)
         **kwargs (optional): Additional arguments of :class:`torch_geometric.loader.DataLoader`, such
             as :obj:`num_workers`.
+
+    Raises:
+        ValueError: There are no slices, or a batch has not one subpatch at least.
     """
 
     def __init__(
@@ -69,5 +106,8 @@ class SubpatchLoader(DataLoader):
         # A loader draws a seed for its workers; from torch's global generator unless given its own.
         kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
         super().__init__(
-            ConcatDataset(slices), batch_sampler=sampler, follow_batch=follow_batch, **kwargs
+            _Subpatches(slices),
+            batch_sampler=_CountedPasses(sampler, slices),
+            follow_batch=follow_batch,
+            **kwargs,
         )

@@ -1,85 +1,100 @@
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Generator, Tensor
 
 from stofm_pyg.data import CellTokens
 
-#: The label of a position that is not to be predicted, as in PyTorch's cross-entropy.
+#: The label of a token that is not to be predicted, as in PyTorch's cross-entropy.
 IGNORED = -100
 
 
 @dataclass(frozen=True)
 class TokenBatch:
-    r"""Cells of similar length, padded to the longest.
+    r"""The tokens of some cells, one cell after another without padding, and what is to be predicted.
 
     With :obj:`num_views` views there are :math:`B = V \cdot N` rows for :math:`N` cells, view by view:
     view :math:`v` of cell :math:`i` is row :math:`v N + i`.
 
-    **Shapes**, for :math:`B` rows of :math:`L` tokens:
-        - :obj:`input_ids`: :math:`(B, L)`, int64
-        - :obj:`attention_mask`: :math:`(B, L)`, bool, false for padding
-        - :obj:`labels`: :math:`(B, L)`, int64, the token to predict, -100 elsewhere
+    **Shapes**, for :math:`B` rows of together :math:`T` tokens:
+        - :obj:`tokens`: :math:`(T)`, int64
+        - :obj:`lengths`: :math:`(B)`, int64, the number of tokens of each row
+        - :obj:`labels`: :math:`(T)`, int64, the token to predict, -100 elsewhere
         - :obj:`cells`: :math:`(N)`, int64, the cells' numbers
     """
 
-    input_ids: Tensor
-    attention_mask: Tensor
+    tokens: Tensor
+    lengths: Tensor
     labels: Tensor | None = None
     cells: Tensor | None = None
     num_views: int = 1
 
+    @staticmethod
+    def take(cells: CellTokens, index: Tensor) -> "TokenBatch":
+        r"""Returns some cells of many as a batch of one view, without labels.
+
+        Args:
+            cells (CellTokens): The cells.
+            index (torch.Tensor): The numbers of the chosen ones :math:`(N)`.
+        """
+        chosen = cells[index]
+        return TokenBatch(chosen.tokens.long(), chosen.lengths, cells=torch.as_tensor(index))
+
+    @staticmethod
+    def stack(views: Sequence["TokenBatch"]) -> "TokenBatch":
+        r"""Returns several views of the same cells as one batch; it has labels if all have.
+
+        Args:
+            views (sequence of TokenBatch): The views, with as many rows each.
+        """
+        labels = [view.labels for view in views]
+        return TokenBatch(
+            torch.cat([view.tokens for view in views]),
+            torch.cat([view.lengths for view in views]),
+            None if any(part is None for part in labels) else torch.cat(labels),
+            views[0].cells,
+            len(views),
+        )
+
     @property
     def num_tokens(self) -> int:
-        r"""The number of tokens, padding included."""
-        return self.input_ids.numel()
+        r"""The number of tokens, of all views."""
+        return self.tokens.numel()
+
+    @property
+    def ptr(self) -> Tensor:
+        r"""Where each row begins and the last one ends :math:`(B + 1)`."""
+        return F.pad(self.lengths.cumsum(0), (1, 0))
+
+    @property
+    def rows(self) -> Tensor:
+        r"""The row of each token :math:`(T)`."""
+        numbers = torch.arange(self.lengths.numel(), device=self.lengths.device)
+        return numbers.repeat_interleave(self.lengths)
+
+    def count(self, among: Tensor) -> Tensor:
+        r"""Returns how many tokens of each row are among those of a mask :math:`(T)`, as int64
+        :math:`(B)`."""
+        return torch.bincount(self.rows[among], minlength=self.lengths.numel())
+
+    def random_ranks(self, among: Tensor, generator: Generator) -> Tensor:
+        r"""Returns the place, from zero, of each token in a random order of its row in which those of a
+        mask come first.
+
+        Args:
+            among (torch.Tensor): The mask :math:`(T)`.
+            generator (torch.Generator): The source of what is random.
+        """
+        score = torch.rand(among.shape, dtype=torch.float64, generator=generator)
+        order = (2 * self.rows + ~among + score).argsort()
+        places = torch.empty_like(order)
+        places[order] = torch.arange(order.numel()) - self.ptr[self.rows]
+        return places
 
     def to(self, device: torch.device | str) -> "TokenBatch":
         r"""Returns the batch on another device."""
-        names = ("input_ids", "attention_mask", "labels", "cells")
-        moved = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return replace(self, **{name: value.to(device) for name, value in moved.items()})
-
-
-def pad_cells(cells: CellTokens, index: Tensor, pad_token_id: int) -> TokenBatch:
-    r"""Returns chosen cells as a batch, padded at the end.
-
-    Args:
-        cells (CellTokens): The cells.
-        index (torch.Tensor): The numbers of the chosen ones :math:`(N)`.
-        pad_token_id (int): The token of padding.
-    """
-    chosen = cells[index]
-    lengths = chosen.lengths
-    width = int(lengths.max()) if len(chosen) else 0
-    mask = torch.arange(width) < lengths[:, None]
-    input_ids = torch.full(mask.shape, pad_token_id, dtype=torch.int64)
-    input_ids[mask] = chosen.tokens.long()
-    return TokenBatch(input_ids, mask, cells=torch.as_tensor(index))
-
-
-def stack_views(views: list[TokenBatch], pad_token_id: int) -> TokenBatch:
-    r"""Returns several views of the same cells as one batch, padded to the longest of them.
-
-    Args:
-        views (list[TokenBatch]): The views, with as many rows each.
-        pad_token_id (int): The token of padding.
-    """
-    if len(views) == 1:
-        return views[0]
-    width = max(view.input_ids.size(1) for view in views)
-
-    def join(name: str, fill: int | bool) -> Tensor | None:
-        parts = [getattr(view, name) for view in views]
-        if any(part is None for part in parts):
-            return None
-        pad = torch.nn.functional.pad
-        return torch.cat([pad(part, (0, width - part.size(1)), value=fill) for part in parts])
-
-    return TokenBatch(
-        join("input_ids", pad_token_id),
-        join("attention_mask", False),
-        join("labels", IGNORED),
-        views[0].cells,
-        len(views),
-    )
+        parts = {item.name: getattr(self, item.name) for item in fields(self)}
+        tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
+        return replace(self, **{name: part.to(device) for name, part in tensors.items()})

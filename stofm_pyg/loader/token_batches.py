@@ -4,28 +4,31 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from stofm_pyg._seeds import mixed_seed
 from stofm_pyg.data import CellTokens
-from stofm_pyg.loader.token_batch import TokenBatch, pad_cells, stack_views
+from stofm_pyg.loader.token_batch import TokenBatch
 
 
 class TokenBatches:
     r"""Endless batches of cells for training, by a budget of tokens and not by a number of cells.
 
-    Each epoch, cells of one length are shuffled, those of similar length put together so that little
-    is padding, and the batches shuffled. What batch :math:`i` is, and all that is random in it, depends
-    on the seed and :math:`i` alone, so that a run can go on from any step.
+    Each epoch, cells of one length are shuffled, those of similar length put together, as attention is
+    computed length by length, and the batches shuffled. What batch :math:`i` is, and all that is random
+    in it, depends on the seed and :math:`i` alone, so that a run can go on from any step.
 
     Args:
         cells (CellTokens): The cells.
-        max_tokens (int, optional): The largest number of tokens of a batch, padding included; a longer
-            cell is a batch of its own. It counts for each view. (default: :obj:`8192`)
-        pad_token_id (int, optional): The token of padding. (default: :obj:`0`)
+        max_tokens (int, optional): The largest number of tokens of a view of a batch, before the
+            transform; a longer cell is a batch of its own. (default: :obj:`8192`)
         transform (Callable, optional): From a batch and a generator to a batch, as
             :class:`MaskGenes` and :class:`SubsampleGenes` are. (default: :obj:`None`)
         num_views (int, optional): How often the transform is applied to the same cells; see
             :class:`TokenBatch`. (default: :obj:`1`)
         start (int, optional): The number of the first batch. (default: :obj:`0`)
         seed (int, optional): The seed. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If there is no cell, or a number is too small.
 
     Example:
         >>> batches = TokenBatches(cells, max_tokens=4096, transform=MaskGenes(gene_tokens), seed=1)
@@ -37,7 +40,6 @@ class TokenBatches:
         self,
         cells: CellTokens,
         max_tokens: int = 8192,
-        pad_token_id: int = 0,
         transform: Callable[[TokenBatch, Generator], TokenBatch] | None = None,
         num_views: int = 1,
         start: int = 0,
@@ -52,7 +54,6 @@ class TokenBatches:
             )
         self.cells = cells
         self.max_tokens = max_tokens
-        self.pad_token_id = pad_token_id
         self.transform = transform
         self.num_views = num_views
         self.start = start
@@ -78,14 +79,11 @@ class TokenBatches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def _batch(self, index: Tensor, step: int) -> TokenBatch:
-        batch = pad_cells(self.cells, index, self.pad_token_id)
+        batch = TokenBatch.take(self.cells, index)
         if self.transform is None:
-            return stack_views([batch] * self.num_views, self.pad_token_id)
-        # Seeds that differ little make generators that are alike at first; a hash parts them.
-        seed = int(np.random.SeedSequence([self.seed, 1, step]).generate_state(1, np.uint64)[0] >> 1)
-        generator = Generator().manual_seed(seed)
-        views = [self.transform(batch, generator) for _ in range(self.num_views)]
-        return stack_views(views, self.pad_token_id)
+            return TokenBatch.stack([batch] * self.num_views)
+        generator = Generator().manual_seed(mixed_seed([self.seed, 1, step]))
+        return TokenBatch.stack([self.transform(batch, generator) for _ in range(self.num_views)])
 
     def __repr__(self) -> str:
         return (
@@ -94,18 +92,39 @@ class TokenBatches:
         )
 
 
-def cut_by_tokens(lengths: np.ndarray, max_tokens: int) -> np.ndarray:
-    r"""Returns where batches begin and the last one ends, so that the longest cell of each, times its
-    number of cells, is at most :obj:`max_tokens`; a longer cell is a batch of its own.
+def batches_by_length(lengths: Tensor, token_budget: int) -> list[Tensor]:
+    r"""Splits cells into batches of at most so many tokens, cells of like length together.
 
     Args:
-        lengths (np.ndarray): The lengths of the cells :math:`(N)`, rising.
-        max_tokens (int): The largest number of tokens of a batch, padding included.
+        lengths (torch.Tensor): The number of tokens of each cell :math:`(N)`, on the CPU.
+        token_budget (int): The largest number of tokens of a batch. A cell that is longer is a batch
+            of its own.
+
+    Returns:
+        The cells of each batch, longest cells first.
+
+    Raises:
+        ValueError: If the budget is less than one.
     """
-    cuts = [0]
-    while cuts[-1] < lengths.size:
-        start = cuts[-1]
-        room = lengths[start : start + max_tokens]
-        fits = int(np.searchsorted(room * np.arange(1, room.size + 1), max_tokens, side="right"))
-        cuts.append(start + max(1, fits))
+    if token_budget < 1:
+        raise ValueError(f"'token_budget' must be at least 1 (got {token_budget})")
+    lengths, cells = lengths.sort(descending=True, stable=True)
+    cuts = cut_by_tokens(lengths.numpy(), token_budget)
+    return [cells[start:stop] for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def cut_by_tokens(lengths: np.ndarray, max_tokens: int) -> np.ndarray:
+    r"""Returns where batches begin and the last one ends :math:`(K + 1)`, so that each has as many
+    cells, in their order, as a number of tokens allows; a longer cell is a batch of its own.
+
+    Args:
+        lengths (np.ndarray): The lengths of the cells :math:`(N)`.
+        max_tokens (int): The largest number of tokens of a batch.
+    """
+    ends = np.cumsum(lengths)
+    cuts, done = [0], 0
+    while cuts[-1] < ends.size:
+        fits = int(np.searchsorted(ends, done + max_tokens, side="right"))
+        cuts.append(max(fits, cuts[-1] + 1))
+        done = ends[cuts[-1] - 1]
     return np.array(cuts)

@@ -4,8 +4,10 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from stofm_pyg.corpus import CorpusSettings, build_corpus
-from stofm_pyg.data import GeneVocab
+from stofm_pyg.corpus import build_corpus
+from stofm_pyg.data import GeneVocab, SliceSettings
+from stofm_pyg.data.slices.reader import SliceReader
+from stofm_pyg.models.features import PCAFeatures
 
 
 def _make_adata(num_cells=120, names=("s0",), seed=0, num_genes=30, mixed=True):
@@ -39,7 +41,7 @@ def vocab():
 
 @pytest.fixture(scope="session")
 def settings():
-    return CorpusSettings(cells_per_part=20, radius=2.5, num_features=5, max_length=12)
+    return SliceSettings(cells_per_part=20, radius=2.5, num_features=5, max_length=12, max_clusters=6)
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +57,22 @@ def files(tmp_path_factory):
 def corpus(files, vocab, settings, tmp_path_factory):
     """Not to be changed."""
     return build_corpus(files, tmp_path_factory.mktemp("corpus"), vocab, settings)
+
+
+@pytest.fixture(scope="session")
+def readers(files, settings):
+    return [SliceReader(file, settings) for file in files]
+
+
+@pytest.fixture(scope="session")
+def features(readers):
+    """Principal components of the slices of all files."""
+    slices = [reader.read(name) for reader in readers for name in reader.rows]
+    return PCAFeatures.fit(slices, 5)
+
+
+@pytest.fixture(scope="session")
+def feature_corpus(files, features, settings, tmp_path_factory):
+    """Of principal components in the place of tokens. Not to be changed."""
+    out = tmp_path_factory.mktemp("feature_corpus")
+    return build_corpus(files, out, settings=settings, features=features)

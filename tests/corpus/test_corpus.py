@@ -48,8 +48,8 @@ def test_no_corpus(tmp_path):
 
 
 def test_another_version(corpus, tmp_path):
-    edited(corpus, tmp_path, lambda content: content.update(version=2))
-    with pytest.raises(ValueError, match="has version 2 of the format, .* reads version 1"):
+    edited(corpus, tmp_path, lambda content: content.update(version=99))
+    with pytest.raises(ValueError, match="has version 99 of the format, .* reads version 2"):
         Corpus(tmp_path)
 
 

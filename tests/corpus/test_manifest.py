@@ -25,7 +25,7 @@ def test_content(corpus, settings, vocab):
 def test_a_shard_that_comes_while_it_is_written_is_in_it(
     corpus, files, vocab, settings, tmp_path, monkeypatch
 ):
-    planned, _ = plan_slices(files, FileHashes(tmp_path / "files"), vocab, settings)
+    planned, _ = plan_slices(files, FileHashes(tmp_path / "files"), settings, vocab)
     (tmp_path / "shards").mkdir()
 
     def finish(number):

@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from stofm_pyg.corpus.shard_file import file_hash, is_intact, read_report, shard_path, write_shard
+from stofm_pyg.corpus.shard_file import VERSION, is_intact, read_report, shard_path, write_shard
 
 TENSORS = {"a": torch.arange(100), "b": torch.ones(50, 2).t()}
 
@@ -19,14 +19,13 @@ def test_the_report(path, tmp_path):
     content = path.read_bytes()
     assert read_report(tmp_path, "key") == {
         "format": "stofm_pyg.corpus.shard",
-        "version": 1,
+        "version": VERSION,
         "key": "key",
         "cells": 100,
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     assert is_intact(tmp_path, "key") and not is_intact(tmp_path, "other")
-    assert file_hash(path) == hashlib.sha256(content).hexdigest()
 
 
 def test_a_truncated_shard_is_noticed(path, tmp_path):
@@ -46,7 +45,7 @@ def test_a_shard_without_report_counts_as_none(path, tmp_path):
     assert read_report(tmp_path, "key") is None and not is_intact(tmp_path, "key")
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format": "stofm_pyg.corpus.shard", "version": 2}'])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format": "stofm_pyg.corpus.shard", "version": 1}'])
 def test_a_damaged_report_counts_as_none(path, tmp_path, text):
     path.with_suffix(".json").write_text(text)
     assert read_report(tmp_path, "key") is None
@@ -54,7 +53,7 @@ def test_a_damaged_report_counts_as_none(path, tmp_path, text):
 
 def test_a_report_of_another_version_counts_as_none(path, tmp_path):
     report = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps(report | {"version": 2}))
+    path.with_suffix(".json").write_text(json.dumps(report | {"version": VERSION - 1}))
     assert read_report(tmp_path, "key") is None
 
 

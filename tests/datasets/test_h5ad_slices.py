@@ -12,8 +12,9 @@ from torch_geometric.data import InMemoryDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.data import expression_pca, slices_from_anndata
-from stofm_pyg.datasets.h5ad_slices import H5adSlices
+from stofm_pyg.data import SliceSettings, expression_pca, slices_from_anndata
+from stofm_pyg.datasets import H5adSlices
+from stofm_pyg.datasets._conversion_key import conversion_key
 
 SMALL = {"num_features": 4, "max_clusters": 3}
 
@@ -177,10 +178,36 @@ def test_file_without_slices_is_one_slice(write, caplog):
         H5adSlices(path, slice_key="section")
 
 
-def test_slice_key_none_takes_the_whole_file(write):
+def test_files_without_slices_are_called_after_them(write):
+    paths = []
+    for name in ("brain", "liver"):
+        path, adata = write(name)
+        if name == "brain":
+            del adata.obs["slice"]
+            adata.write_h5ad(path)
+        paths.append(path)
+    dataset = H5adSlices(paths, features="X_own", virtual_cells=False)
+    assert [data.name for data in dataset] == ["brain", "liver:s0", "liver:s1"]
+    with pytest.raises(ValueError, match="In '.*brain.h5ad': 'section' is not in 'adata.obs'"):
+        H5adSlices(paths, features="X_own", slice_key="section")
+
+
+def test_slice_key_none_takes_the_whole_file(write, caplog):
     path, _ = write("brain", num_slices=2)
     (data,) = H5adSlices(path, slice_key=None, virtual_cells=False, **SMALL)
     assert data.name == "brain" and data.num_nodes == 40
+    assert "'adata.obs['slice']' tells 2 slices apart, which become one here" in caplog.text
+
+
+def test_settings_as_one_object_or_by_name(write):
+    path, _ = write()
+    settings = SliceSettings(num_features=4, radius=3.0)
+    one = H5adSlices(path, settings, max_clusters=3, labels="domain")
+    other = H5adSlices(path, num_features=4, radius=3.0, max_clusters=3, labels="domain")
+    assert one.settings == other.settings == settings.replace(max_clusters=3)
+    for data, two in zip(one, other, strict=True):
+        same(data, two)
+        assert SliceSettings.from_json(data.settings) == one.settings
 
 
 def test_root_keeps_what_was_converted(write, tmp_path):
@@ -221,6 +248,40 @@ def test_another_file_or_setting_is_converted_again(write, tmp_path):
     runs, dataset = converted()
     assert runs == 2
     assert torch.equal(dataset[1].pos, slices_from_anndata(adata, **SMALL)[1].pos)
+
+
+def test_what_is_kept_is_stale_by_version_and_settings_alone(write, tmp_path, monkeypatch):
+    path, _ = write()
+    known = {**SliceSettings().to_dict(), "features": "pca", "labels": (), "pre_transform": None}
+    key = conversion_key([path], known)
+    assert len(key) == 16 and conversion_key([path], dict(known)) == key
+    # The text of the package does not matter: a docstring, or a file that moved.
+    module = "stofm_pyg.data.slices.convert"
+    monkeypatch.setattr(f"{module}.build_data.__doc__", "Another docstring.")
+    monkeypatch.setattr(f"{module}.__file__", str(tmp_path / "elsewhere.py"))
+    assert conversion_key([path], known) == key
+    keys = {key}
+    for name, value in {
+        "slice_key": None,
+        "spatial_key": "pixels",
+        "layer": "raw",
+        "unit": "micron",
+        "microns_per_unit": 0.5,
+        "radius": None,
+        "max_neighbors": 3,
+        "virtual_cells": False,
+        "max_clusters": 7,
+        "alpha": 0.3,
+        "num_features": 9,
+        "seed": 1,
+        "features": np.ones((2, 2)),
+        "labels": "domain",
+        "pre_transform": Shift(2.0),
+    }.items():
+        keys.add(conversion_key([path], {**known, name: value}))
+    assert len(keys) == 16
+    monkeypatch.setattr("stofm_pyg.datasets._conversion_key.VERSION", 99)
+    assert conversion_key([path], known) not in keys
 
 
 def test_pre_transform_that_cannot_be_compared_is_not_kept(write, tmp_path, caplog):
@@ -308,7 +369,7 @@ def test_wrong_arguments(write):
         H5adSlices([])
     with pytest.raises(ValueError, match="a.h5ad' is in 'files' twice"):
         H5adSlices([path, str(path)])
-    with pytest.raises(TypeError, match="num_feature"):
+    with pytest.raises(TypeError, match="'num_feature' of a slice; did you mean 'num_features'"):
         H5adSlices(path, num_feature=3)
     with pytest.raises(ValueError, match="array as 'features' for 2 files"):
         H5adSlices([path, write("b")[0]], features=np.ones((40, 2)))

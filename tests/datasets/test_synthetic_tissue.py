@@ -7,9 +7,8 @@ from anndata import read_h5ad
 from torch_geometric.data import InMemoryDataset
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.data import slices_from_anndata
-from stofm_pyg.datasets import SyntheticTissue
-from stofm_pyg.datasets.generate_tissue import generate_tissue
+from stofm_pyg.data import SliceSettings, slices_from_anndata
+from stofm_pyg.datasets import SyntheticTissue, generate_tissue
 
 SMALL = {"num_slices": 2, "cells_per_slice": 120, "num_genes": 40, "num_features": 8}
 
@@ -122,6 +121,21 @@ def test_every_argument_has_its_own_file(tmp_path):
         assert len(list((tmp_path / "processed").iterdir())) == 1 + len(changes) + number
 
 
+def test_settings_are_kept_and_carried():
+    dataset = SyntheticTissue(**SMALL, radius=3.0, seed=4)
+    assert dataset.settings == SliceSettings(num_features=8, radius=3.0, seed=4)
+    assert {data.settings for data in dataset} == {dataset.settings.to_json()}
+
+
+def test_another_version_of_the_tissue_is_another_file(tmp_path, monkeypatch):
+    SyntheticTissue(tmp_path, **SMALL)
+    for _ in range(2):
+        monkeypatch.setattr("stofm_pyg.datasets.synthetic_tissue.VERSION", 99)
+        SyntheticTissue(tmp_path, **SMALL)
+        assert len(list((tmp_path / "raw").iterdir())) == 2
+        assert len(list((tmp_path / "processed").iterdir())) == 2
+
+
 def test_a_function_is_not_kept_as_pre_transform(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         dataset = SyntheticTissue(tmp_path, **SMALL, pre_transform=lambda data: Stretch(2.0)(data))
@@ -163,5 +177,5 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_bad_arguments():
     with pytest.raises(ValueError, match="num_slices must be at least 1, got 0; pass"):
         SyntheticTissue(num_slices=0)
-    with pytest.raises(TypeError, match="unknown argument 'radus'.*slices_from_anndata:.* radius"):
+    with pytest.raises(TypeError, match="no setting 'radus' of a slice; did you mean 'radius'"):
         SyntheticTissue(radus=3.0)

@@ -4,16 +4,21 @@ import torch
 from stofm_pyg.loader import MaskGenes, TokenBatch
 from stofm_pyg.loader.token_batch import IGNORED
 
-PAD, MASK, CLS, EOS = 0, 1, 2, 3
+MASK, CLS, EOS = 1, 2, 3
 GENES = torch.arange(10, 110)
 
 
-def make_batch(rows=200, genes=40, padding=5):
+def make_batch(rows=200, genes=40):
+    """Rows of one length, so that a batch is a table."""
     torch.manual_seed(0)
     body = GENES[torch.rand(rows, len(GENES)).argsort(dim=1)[:, :genes]]
     column = torch.ones(rows, 1, dtype=torch.int64)
-    ids = torch.cat([CLS * column, body, EOS * column, PAD * column.expand(-1, padding)], dim=1)
-    return TokenBatch(ids, ids != PAD)
+    tokens = torch.cat([CLS * column, body, EOS * column], dim=1)
+    return TokenBatch(tokens.flatten(), torch.full((rows,), genes + 2))
+
+
+def table(x, batch):
+    return x.view(batch.lengths.numel(), -1)
 
 
 def generator(seed=0):
@@ -24,18 +29,26 @@ def test_how_many_are_chosen_and_never_what_is_no_gene():
     batch = make_batch()
     out = MaskGenes(GENES, MASK)(batch, generator())
     chosen = out.labels != IGNORED
-    assert chosen.sum(dim=1).tolist() == [6] * 200  # 15 % of 40
-    assert not chosen[:, 0].any() and not chosen[:, 41:].any()
-    assert torch.equal(out.labels[chosen], batch.input_ids[chosen])
-    assert torch.equal(out.input_ids[~chosen], batch.input_ids[~chosen])
-    assert torch.equal(out.attention_mask, batch.attention_mask)
+    assert table(chosen, batch).sum(dim=1).tolist() == [6] * 200  # 15 % of 40
+    assert not table(chosen, batch)[:, [0, 41]].any()
+    assert torch.equal(out.labels[chosen], batch.tokens[chosen])
+    assert torch.equal(out.tokens[~chosen], batch.tokens[~chosen])
+    assert torch.equal(out.lengths, batch.lengths)
+
+
+def test_each_of_rows_of_unlike_length_has_its_share():
+    lengths = torch.tensor([41, 1, 21, 3])
+    tokens = torch.cat([torch.tensor([CLS, *GENES[: n - 1].tolist()]) for n in lengths.tolist()])
+    for seed in range(20):
+        out = MaskGenes(GENES, MASK)(TokenBatch(tokens, lengths), generator(seed))
+        assert out.count(out.labels != IGNORED).tolist() == [6, 0, 3, 1]
 
 
 def test_the_rule():
     batch = make_batch(rows=2000)
     out = MaskGenes(GENES, MASK)(batch, generator())
     chosen = out.labels != IGNORED
-    now, before = out.input_ids[chosen], batch.input_ids[chosen]
+    now, before = out.tokens[chosen], batch.tokens[chosen]
     assert (now == MASK).float().mean().item() == pytest.approx(0.8, abs=0.02)
     # One in a hundred random genes is the same by chance.
     assert (now == before).float().mean().item() == pytest.approx(0.101, abs=0.01)
@@ -47,19 +60,19 @@ def test_the_rule():
 def test_all_masked():
     out = MaskGenes(GENES, MASK, 0.5, 1.0, 0.0)(make_batch(), generator())
     chosen = out.labels != IGNORED
-    assert chosen.sum(dim=1).tolist() == [20] * 200
-    assert (out.input_ids[chosen] == MASK).all() and not (out.input_ids[~chosen] == MASK).any()
+    assert out.count(chosen).tolist() == [20] * 200
+    assert (out.tokens[chosen] == MASK).all() and not (out.tokens[~chosen] == MASK).any()
 
 
 @pytest.mark.parametrize(("genes", "expected"), [(0, 0), (1, 0), (2, 1), (5, 1), (10, 2), (40, 6)])
 def test_short_cells(genes, expected):
     out = MaskGenes(GENES, MASK)(make_batch(rows=3, genes=genes), generator())
-    assert (out.labels != IGNORED).sum(dim=1).tolist() == [expected] * 3
+    assert out.count(out.labels != IGNORED).tolist() == [expected] * 3
 
 
 def test_all_places_are_as_likely():
     out = MaskGenes(GENES, MASK)(make_batch(rows=4000), generator())
-    share = (out.labels != IGNORED).float().mean(dim=0)[1:41]
+    share = table(out.labels != IGNORED, out).float().mean(dim=0)[1:41]
     assert share.min() > 0.12 and share.max() < 0.18
 
 
@@ -67,7 +80,7 @@ def test_seeds():
     batch, mask = make_batch(), MaskGenes(GENES, MASK)
     assert torch.equal(mask(batch, generator(1)).labels, mask(batch, generator(1)).labels)
     assert not torch.equal(mask(batch, generator(1)).labels, mask(batch, generator(2)).labels)
-    assert (batch.input_ids != MASK).all() and batch.labels is None
+    assert (batch.tokens != MASK).all() and batch.labels is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-import math
+import pickle
 
 import numpy as np
 import pytest
@@ -9,8 +9,15 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose
 
-from stofm_pyg.loader import RandomRegions
-from stofm_pyg.transforms import ConnectVirtualCells, JitterFeatures, MaskCells, SpatialRadiusGraph
+from stofm_pyg.loader import RandomRegions, random_regions
+from stofm_pyg.transforms import (
+    ConnectVirtualCells,
+    DropCells,
+    JitterFeatures,
+    MaskCells,
+    ScalePositions,
+    SpatialRadiusGraph,
+)
 
 
 def same(first, second):
@@ -26,30 +33,57 @@ def make_numbered(make_slice, num_cells=600, max_clusters=3, cls=False, seed=0):
     return data
 
 
+def rows_of(region):
+    """The numbers of the cells of a region."""
+    return region.x[region.node_type == 0].view(-1).long()
+
+
 @pytest.fixture(scope="module")
 def data(make_slice):
     return make_numbered(make_slice, cls=True)
 
 
-def test_items_depend_on_seed_and_index_alone(data):
-    first = RandomRegions([data], 20, 50, 100, seed=3)
-    second = RandomRegions([data], 5, 50, 100, seed=3)
-    expected = [first[i] for i in range(5)]
+def test_items_depend_on_seed_index_and_draw_alone(data):
+    first, second = RandomRegions([data], 50, 100, seed=3), RandomRegions([data], 50, 100, seed=3)
+    assert len(first) == 8
+    expected = [first[i, draw] for i in range(8) for draw in range(3)]
     torch.manual_seed(77)
-    for i in (4, 0, 3, 1, 1, 2):
-        assert same(second[i], expected[i])
-    assert not same(expected[0], expected[1])
-    other = RandomRegions([data], 20, 50, 100, seed=4)
-    assert not any(same(other[i], first[i]) for i in range(20))
+    for number in torch.randperm(24).tolist():
+        assert same(second[number // 3, number % 3], expected[number])
+    assert all(same(second[i], expected[3 * i]) for i in range(8))  # A number alone is draw 0.
+    contents = {tuple(rows_of(region).tolist()) for region in expected}
+    other = RandomRegions([data], 50, 100, seed=4)
+    contents |= {tuple(rows_of(other[i]).tolist()) for i in range(8)}
+    assert len(contents) == 24 + 8
 
 
 def test_the_transform_is_seeded_as_well(data):
     transform = Compose([SpatialRadiusGraph(1.5), MaskCells(0.2), JitterFeatures(0.1)])
-    regions = RandomRegions([data], 4, 50, 60, transform=transform)
+    regions = RandomRegions([data], 50, 60, transform)
     expected = [regions[i] for i in range(4)]
     torch.rand(9)
     assert all(same(regions[i], expected[i]) for i in (2, 0, 3, 1))
+    assert not same(regions[0, 1], expected[0])
     assert {"mask", "target", "edge_index", "edge_attr"} <= set(expected[0].keys())
+
+
+def test_dropped_cells_and_scaled_positions(data):
+    transform = Compose([DropCells(0.3), ScalePositions(0.1)])
+    regions = RandomRegions([data], 50, 50, transform, seed=5)
+    plain = RandomRegions([data], 50, 50, seed=5)
+    share, factors = [], []
+    for index in [(i, draw) for i in range(len(plain)) for draw in range(8)]:
+        region, whole = regions[index], plain[index]
+        rows = rows_of(region)
+        assert set(rows.tolist()) <= set(rows_of(whole).tolist())
+        share.append(rows.numel() / 50)
+        before = data.pos[region.x.view(-1).long()]
+        factors.append(float(region.pos.norm() / before.norm()))
+        assert torch.allclose(region.pos, factors[-1] * before)
+        assert same(regions[index], region)
+    # 4,800 draws: standard error 0.0066.
+    assert sum(share) / len(share) == pytest.approx(0.7, abs=0.03)
+    assert 0.9 <= min(factors) < 0.92 and 1.08 < max(factors) <= 1.1
 
 
 def test_global_random_numbers_are_left_alone(data):
@@ -57,7 +91,7 @@ def test_global_random_numbers_are_left_alone(data):
         torch.rand(3)
         return region
 
-    regions = RandomRegions([data], 4, 50, 60, transform=transform)
+    regions = RandomRegions([data], 50, 60, transform)
     states = torch.get_rng_state(), np.random.get_state()[1].copy()
     list(regions[i] for i in range(4))
     assert torch.equal(torch.get_rng_state(), states[0])
@@ -70,52 +104,75 @@ def test_global_random_numbers_are_left_alone_when_the_transform_fails(data):
 
     state = torch.get_rng_state()
     with pytest.raises(RuntimeError, match="nodes"):
-        RandomRegions([data], 1, transform=transform)[0]
+        RandomRegions([data], transform=transform)[0]
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_sizes(data):
-    regions = RandomRegions([data], 200, 40, 60, drop_rate=0.0)
-    sizes = [int((region.node_type == 0).sum()) for region in regions]
+    regions = RandomRegions([data], 40, 60)
+    sizes = [rows_of(regions[i, draw]).numel() for i in range(len(regions)) for draw in range(17)]
     assert min(sizes) >= 40 and max(sizes) <= 60
-    # 200 draws out of 21 sizes: all but a few come.
-    assert len(set(sizes)) > 15
-    assert {int((r.node_type == 0).sum()) for r in RandomRegions([data], 5, 50, 50, 0.0)} == {50}
+    # 204 draws out of 21 sizes: all but a few come.
+    assert len(sizes) == 204 and len(set(sizes)) > 15
+    assert {rows_of(region).numel() for region in RandomRegions([data], 50, 50)} == {50}
 
 
-def test_drop_rate(data):
-    regions = RandomRegions([data], 100, 50, 50, drop_rate=0.3)
-    sizes = [int((region.node_type == 0).sum()) for region in regions]
-    # 5,000 draws (but for one cell of each region, which stays): standard error 0.0065.
-    assert sum(sizes) / 5000 == pytest.approx(0.7 * 49 / 50 + 1 / 50, abs=0.025)
-    assert min(sizes) >= 20 and max(sizes) <= 50
-    sizes = [int((r.node_type == 0).sum()) for r in RandomRegions([data], 30, 1, 2, 0.99)]
-    assert min(sizes) == 1
+def test_expected_sizes(make_slice):
+    slices = [make_numbered(make_slice, n, max_clusters=2, seed=n) for n in (600, 30)]
+    others = [data.num_nodes - n for data, n in zip(slices, (600, 30), strict=True)]
+    regions = RandomRegions(slices, 40, 60)
+    assert regions.sizes.tolist() == [50 + others[0]] * 12 + [30 + others[1]]
+    assert regions.sizes.dtype == regions.slice_of.dtype == torch.int64
 
 
-@pytest.mark.parametrize("drop_rate", [0.0, 0.3])
-def test_regions_are_contiguous(data, drop_rate):
+def test_regions_are_contiguous(data):
     cells = data.pos[:600]
-    for region in RandomRegions([data], 30, 50, 80, drop_rate, scale=0.0):
-        rows = region.x[region.node_type == 0].view(-1).long()
+    regions = RandomRegions([data], 50, 80)
+    for index in [(i, draw) for i in range(len(regions)) for draw in range(3)]:
+        region = regions[index]
+        rows = rows_of(region)
         assert torch.equal(region.pos[: len(rows)], cells[rows])
         # Around the centre, one of the cells, there are the region's cells and no others.
         distance = torch.cdist(cells[rows], cells)
         farthest = distance[:, rows].amax(dim=1)
         outside = (distance <= farthest.unsqueeze(1) + 1e-9).sum(dim=1) - len(rows)
-        assert outside.min() <= (0 if drop_rate == 0 else 80 - len(rows))
+        assert outside.min() == 0
 
 
 def test_centers_are_all_over_the_slice(data):
-    counts = torch.zeros(600)
-    for region in RandomRegions([data], 300, 30, 30, drop_rate=0.0):
-        counts[region.x[region.node_type == 0].view(-1).long()] += 1
+    regions, counts = RandomRegions([data], 30, 30), torch.zeros(600)
+    assert len(regions) == 20
+    for draw in range(15):
+        for i in range(20):
+            counts[rows_of(regions[i, draw])] += 1
     # 15 times each on average.
     assert counts.min() > 0 and counts.mean() == 15
 
 
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 120), min_size=1, max_size=4), st.integers(1, 40), st.integers(0, 9))
+def test_a_pass_takes_about_as_many_cells_as_there_are_from_all_stretches(sizes, size, seed):
+    # Cells in a row, far from one another: those of a region follow one another.
+    slices = [
+        Data(x=torch.zeros(n, 1), pos=torch.arange(n).float()[:, None].expand(n, 2)) for n in sizes
+    ]
+    regions = RandomRegions(slices, size, size, seed=seed)
+    assert [int((regions.slice_of == k).sum()) for k in range(len(sizes))] == [
+        max(1, round(n / size)) for n in sizes
+    ]
+    assert regions.slice_of.tolist() == sorted(regions.slice_of.tolist())
+    for k, n in enumerate(sizes):
+        own = (regions.slice_of == k).nonzero().view(-1).tolist()
+        for place, index in enumerate(own):
+            pos = regions[index].pos[:, 0]
+            assert pos.numel() == min(size, n) and (pos.diff() == 1).all()
+            # The k-th region touches the k-th stretch of the slice.
+            low, high = place * n // len(own), (place + 1) * n // len(own)
+            assert pos[0] < high and pos[-1] >= low
+
+
 def test_cells_keep_their_order_and_hubs_come_last(data):
-    for region in RandomRegions([data], 10, 50, 80):
+    for region in RandomRegions([data], 50, 80):
         rows = region.x.view(-1).long()
         assert (rows.diff() > 0).all()
         assert torch.equal(region.node_type, data.node_type[rows])
@@ -126,62 +183,91 @@ def test_cells_keep_their_order_and_hubs_come_last(data):
 def test_virtual_cells_in_the_middle(make_slice):
     data = make_numbered(make_slice, 100, max_clusters=0)
     data.node_type[[0, 7, 50]] = 2
-    for region in RandomRegions([data], 10, 20, 30, drop_rate=0.0):
+    for region in RandomRegions([data], 20, 30):
         assert region.x[region.node_type == 2].view(-1).tolist() == [0.0, 7.0, 50.0]
-        cells = region.x[region.node_type == 0].view(-1).tolist()
-        assert 20 <= len(cells) <= 30 and not {0.0, 7.0, 50.0} & set(cells)
+        cells = rows_of(region).tolist()
+        assert 20 <= len(cells) <= 30 and not {0, 7, 50} & set(cells)
 
 
-@pytest.mark.parametrize("scale", [0.0, 0.1, 0.5])
-def test_scale(data, scale):
-    factors = []
-    for region in RandomRegions([data], 100, 20, 30, scale=scale):
-        before = data.pos[region.x.view(-1).long()]
-        factor = float(region.pos.norm() / before.norm())
-        assert torch.allclose(region.pos, factor * before)
-        factors.append(factor)
-    assert 1 - scale - 1e-6 <= min(factors) and max(factors) <= 1 + scale + 1e-6
-    assert max(factors) - min(factors) > 1.8 * scale - 1e-9
+def test_all_that_belongs_to_a_node_comes_along(data):
+    data = data.clone()
+    data.classes, data.domain = {"domain": ["a"]}, torch.arange(data.num_nodes) % 5
+    for region in RandomRegions([data], 20, 30):
+        assert set(region.keys()) == {"x", "pos", "node_type", "cell_id", "cluster", "domain"}
+        rows = region.x.view(-1).long()
+        assert torch.equal(region.domain, rows % 5) and torch.equal(region.cell_id, data.cell_id[rows])
+        assert torch.equal(region.cluster, data.cluster[rows])
 
 
 def test_a_slice_smaller_than_a_region(make_slice):
     data = make_numbered(make_slice, 20)
-    for region in RandomRegions([data], 5, drop_rate=0.0):
-        assert region.x.view(-1).tolist() == data.x.view(-1).tolist()
+    regions = RandomRegions([data])
+    assert len(regions) == 1
+    for draw in range(3):
+        assert regions[0, draw].x.view(-1).tolist() == data.x.view(-1).tolist()
 
 
 def test_one_cell(make_slice):
-    region = RandomRegions([make_numbered(make_slice, 1, max_clusters=0)], 1)[0]
+    (region,) = RandomRegions([make_numbered(make_slice, 1, max_clusters=0)])
     assert region.x.tolist() == [[0.0]]
 
 
-def test_slices_are_chosen_by_their_number_of_cells(make_slice):
-    slices = [make_numbered(make_slice, n, seed=n) for n in (30, 90, 180)]
+def test_slices_have_regions_by_their_number_of_cells(make_slice):
+    slices = [make_numbered(make_slice, n, seed=n) for n in (30, 90, 180, 3)]
     for i, data in enumerate(slices):
         data.x = torch.full((data.num_nodes, 1), float(i))
-    regions = RandomRegions(slices, 600, 5, 5)
-    counts = torch.zeros(3)
-    for region in regions:
-        assert region.x.unique().numel() == 1
-        counts[int(region.x[0])] += 1
-    # Standard deviations are about 8, 11 and 12.
-    assert torch.allclose(counts, torch.tensor([60.0, 180.0, 360.0]), atol=50.0)
+    regions = RandomRegions(slices, 5, 5)
+    assert len(regions) == 6 + 18 + 36 + 1
+    assert regions.slice_of.bincount().tolist() == [6, 18, 36, 1]
+    for number, region in zip(regions.slice_of.tolist(), regions, strict=True):
+        assert region.x.unique().tolist() == [number]
+
+
+def test_few_trees_are_kept(make_slice, monkeypatch):
+    monkeypatch.setattr(random_regions, "MAX_TREES", 2)
+    slices = [make_numbered(make_slice, 40, seed=n) for n in range(5)]
+    regions = RandomRegions(slices, 5, 9)
+    want = [regions[i] for i in range(len(regions))]
+    assert len(regions._trees) == 2
+    assert all(same(regions[i], want[i]) for i in reversed(range(len(regions))))
 
 
 def test_without_node_types(make_slice):
     data = make_slice(100)
-    bare = Data(x=data.x, pos=data.pos)
-    first, second = RandomRegions([bare], 3, 20, 30), RandomRegions([data], 3, 20, 30)
-    assert all(same(first[i], second[i]) for i in range(3))
+    bare = Data(x=data.x, pos=data.pos, cell_id=data.cell_id)
+    first, second = RandomRegions([bare], 20, 30), RandomRegions([data], 20, 30)
+    assert len(first) == 4
+    assert all(same(first[i], second[i]) for i in range(4))
     assert "node_type" not in bare
 
 
+class Source:
+    """A slice that is elsewhere."""
+
+    def __init__(self, data):
+        self.data, self.num_cells, self.num_others = data, data.num_nodes, 0
+
+    def positions(self):
+        return self.data.pos.numpy()
+
+    def take(self, rows):
+        return Data(x=self.data.x[rows], pos=self.data.pos[rows])
+
+
+def test_a_slice_may_be_anywhere(make_slice):
+    data = make_slice(100)
+    first = RandomRegions([Source(data)], 20, 30, seed=1)
+    second = RandomRegions([data], 20, 30, seed=1)
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one.x, other.x) and torch.equal(one.pos, other.pos)
+
+
 def test_the_graph_is_the_transforms(data):
-    plain = RandomRegions([data], 5, 50, 80)
+    plain = RandomRegions([data], 50, 80)
     transform = Compose([SpatialRadiusGraph(1.5), ConnectVirtualCells()])
-    regions = RandomRegions([data], 5, 50, 80, transform=transform)
+    regions = RandomRegions([data], 50, 80, transform)
     for i in range(5):
-        assert set(plain[i].keys()) == {"x", "pos", "node_type"}
+        assert {"edge_index", "edge_attr"}.isdisjoint(plain[i].keys())
         assert same(regions[i], transform(plain[i]))
 
 
@@ -193,47 +279,51 @@ def test_slices_are_not_changed(data):
         return region
 
     before = data.clone()
-    regions = RandomRegions([data], 5, 600, 600, drop_rate=0.0, scale=0.0, transform=transform)
-    list(regions[i] for i in range(5))
+    list(RandomRegions([data], 600, 600, transform))
     assert same(data, before)
 
 
 def test_loader(data):
-    regions = RandomRegions([data], 10, 20, 30, transform=SpatialRadiusGraph(1.5))
+    regions = RandomRegions([data], 20, 30, SpatialRadiusGraph(1.5))
     sizes = []
     for batch in DataLoader(regions, batch_size=4):
         sizes += batch.ptr.diff().tolist()
         assert torch.equal(batch.batch[batch.edge_index[0]], batch.batch[batch.edge_index[1]])
-    assert sizes == [regions[i].num_nodes for i in range(10)]
+    assert sizes == [regions[i].num_nodes for i in range(24)]
+
+
+def test_in_workers_and_pickled(data):
+    regions = RandomRegions([data], 50, 80, JitterFeatures(0.1))
+    want = [regions[i] for i in range(8)]
+    copy = pickle.loads(pickle.dumps(regions))
+    assert all(same(copy[i], want[i]) for i in range(8))
+    loader = torch.utils.data.DataLoader(regions, sampler=range(8), batch_size=None, num_workers=2)
+    assert all(same(one, other) for one, other in zip(loader, want, strict=True))
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 2**31), st.integers(0, 10**6))
-def test_any_seed_and_index(data, seed, idx):
-    regions = RandomRegions([data], 10**6 + 1, 3, 9, seed=seed)
-    assert same(regions[idx], regions[idx])
+@given(st.integers(0, 2**31), st.integers(0, 99), st.integers(0, 10**9))
+def test_any_seed_and_draw(data, seed, index, draw):
+    regions = RandomRegions([data], 3, 9, seed=seed)
+    assert len(regions) == 100 and same(regions[index, draw], regions[index, draw])
 
 
-@pytest.mark.parametrize("idx", [-1, 5, 100])
-def test_index(data, idx):
-    regions = RandomRegions([data], 5)
-    assert len(regions) == 5 and len(list(regions)) == 5
-    with pytest.raises(IndexError, match=f"Region {idx} of 5"):
-        regions[idx]
+@pytest.mark.parametrize("index", [-1, 12, 100, (12, 0)])
+def test_index(data, index):
+    regions = RandomRegions([data], 40, 60)
+    assert len(regions) == 12 and len(list(regions)) == 12
+    number = index[0] if isinstance(index, tuple) else index
+    with pytest.raises(IndexError, match=f"Region {number} of 12"):
+        regions[index]
 
 
 def test_bad_arguments(data):
     for sizes in ((0, 10), (20, 10)):
         with pytest.raises(ValueError, match=rf"positive \(got {sizes[0]}\D+{sizes[1]}\)"):
-            RandomRegions([data], 5, *sizes)
-    for rate in (-0.1, 1.0, math.nan):
-        with pytest.raises(ValueError, match=rf"'drop_rate' must lie in .* \(got {rate}\)"):
-            RandomRegions([data], 5, drop_rate=rate)
-        with pytest.raises(ValueError, match=rf"'scale' must lie in .* \(got {rate}\)"):
-            RandomRegions([data], 5, scale=rate)
+            RandomRegions([data], *sizes)
     with pytest.raises(ValueError, match="No slices to take regions from"):
-        RandomRegions([], 5)
+        RandomRegions([])
 
 
 def test_repr(data):
-    assert str(RandomRegions([data, data], 7)) == "RandomRegions(7, slices=2)"
+    assert str(RandomRegions([data, data], 40, 60)) == "RandomRegions(24, slices=2)"

@@ -3,9 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch
+from torch_geometric.transforms import Compose
 
 from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
 from stofm_pyg.loader.subpatch_loader import LikeSizeSampler
+from stofm_pyg.transforms import ConnectVirtualCells, MaskCells
 
 many_sizes = st.lists(st.integers(1, 50), min_size=1, max_size=40).map(torch.tensor)
 
@@ -163,3 +165,24 @@ def test_bad_arguments(slices):
         SubpatchLoader(slices, 0)
     with pytest.raises(ValueError, match="No slices to load"):
         SubpatchLoader([])
+
+
+def masked(data, seed, num_workers, passes, anew=False):
+    """The cells that a seeded transform masks in each subpatch, by pass."""
+    transform = Compose([ConnectVirtualCells(), MaskCells(0.3, seed=seed)])
+    parts = SpatialClusterData(data, 40, transform=transform)
+    loader = SubpatchLoader(parts, num_workers=num_workers)
+    out = []
+    for _ in range(passes):
+        loader = SubpatchLoader(parts, num_workers=num_workers) if anew else loader
+        out.append([tuple(batch.cell_id[batch.mask].tolist()) for batch in loader])
+    return out
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["one loader", "a loader for each pass"])
+def test_seeded_transforms_draw_by_subpatch_and_pass(make_slice, anew):
+    data = make_slice(120, max_clusters=2)
+    plain, workers = (masked(data, 0, num, 3, anew) for num in (0, 2))
+    assert plain == workers == masked(data, 0, 0, 3, not anew)
+    assert all(one != two for one, two in zip(plain, plain[1:], strict=False))
+    assert masked(data, 1, 0, 1)[0] != plain[0]

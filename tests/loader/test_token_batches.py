@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from stofm_pyg.data import CellTokens
 from stofm_pyg.loader import MaskGenes, TokenBatches
-from stofm_pyg.loader.token_batch import IGNORED, pad_cells, stack_views
-from stofm_pyg.loader.token_batches import cut_by_tokens
+from stofm_pyg.loader.token_batches import batches_by_length, cut_by_tokens
 
 
 def make_cells(lengths):
@@ -21,38 +20,30 @@ def make_cells(lengths):
 
 
 def as_list(batches):
-    return [(b.input_ids.tolist(), None if b.labels is None else b.labels.tolist()) for b in batches]
-
-
-def test_padding():
-    batch = pad_cells(make_cells([3, 1, 2]), torch.tensor([2, 0]), pad_token_id=9)
-    assert batch.input_ids.tolist() == [[200, 201, 9], [0, 1, 2]]
-    assert batch.attention_mask.tolist() == [[True, True, False], [True, True, True]]
-    assert batch.input_ids.dtype == torch.int64 and batch.cells.tolist() == [2, 0]
-
-
-def test_views_are_stacked_one_after_the_other():
-    cells = make_cells([3, 2])
-    views = [pad_cells(cells, torch.tensor([0, 1]), 7) for _ in range(2)]
-    short = pad_cells(cells.truncate(1), torch.tensor([0, 1]), 7)
-    both = stack_views([views[0], short], 7)
-    assert both.input_ids.tolist() == [[0, 1, 2], [100, 101, 7], [0, 7, 7], [100, 7, 7]]
-    assert both.attention_mask.sum(dim=1).tolist() == [3, 2, 1, 1]
-    assert both.num_views == 2 and both.labels is None and both.cells.tolist() == [0, 1]
-
-
-def test_labels_are_stacked_with_what_is_ignored():
-    cells = make_cells([3])
-    mask = MaskGenes(torch.arange(3), mask_token_id=50, rate=1.0, mask_share=1.0, random_share=0.0)
-    generator = torch.Generator().manual_seed(0)
-    parts = (cells, cells.truncate(2))
-    views = [mask(pad_cells(part, torch.tensor([0]), 7), generator) for part in parts]
-    assert stack_views(views, 7).labels.tolist() == [[0, 1, 2], [0, 1, IGNORED]]
+    return [[x if x is None else x.tolist() for x in (b.tokens, b.lengths, b.labels)] for b in batches]
 
 
 def test_cuts():
-    # 2 x 2, then 3 x 3 = 9 <= 10, then 4 alone as 2 x 6 > 10, then 6, then 20 which is too long.
-    assert cut_by_tokens(np.array([2, 2, 3, 4, 6, 20]), 10).tolist() == [0, 3, 4, 5, 6]
+    # 2 + 2 + 3, as 4 more is too much, then 4 + 6 = 10, then 20 which is too long.
+    assert cut_by_tokens(np.array([2, 2, 3, 4, 6, 20]), 10).tolist() == [0, 3, 5, 6]
+    assert cut_by_tokens(np.array([], dtype=np.int64), 10).tolist() == [0]
+
+
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 50))
+def test_each_cell_is_in_one_full_batch_beside_cells_of_like_length(lengths, budget):
+    batches = [batch.tolist() for batch in batches_by_length(torch.tensor(lengths), budget)]
+    assert sorted(sum(batches, [])) == list(range(len(lengths)))
+    sizes = [[lengths[cell] for cell in batch] for batch in batches]
+    flat = sum(sizes, [])
+    assert flat == sorted(flat, reverse=True)
+    assert all(sum(size) <= budget or len(size) == 1 for size in sizes)
+    for size, after in zip(sizes, sizes[1:], strict=False):  # No cell more would have fitted.
+        assert sum(size) + after[0] > budget
+
+
+def test_a_budget_of_nothing():
+    with pytest.raises(ValueError, match="'token_budget' must be at least 1 \\(got 0\\)"):
+        batches_by_length(torch.tensor([1]), 0)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 200))
@@ -62,17 +53,16 @@ def test_an_epoch_has_each_cell_once_within_the_budget(lengths, max_tokens):
     batches = list(islice(TokenBatches(cells, max_tokens), count))
     assert torch.cat([b.cells for b in batches]).sort().values.tolist() == list(range(len(lengths)))
     for batch in batches:
-        assert batch.num_tokens <= max_tokens or batch.input_ids.size(0) == 1
-        for row, cell in zip(range(len(batch.cells)), batch.cells, strict=True):
-            assert batch.input_ids[row][batch.attention_mask[row]].tolist() == cells[int(cell)].tolist()
+        assert batch.num_tokens <= max_tokens or len(batch.cells) == 1
+        for row, cell in zip(batch.tokens.split(batch.lengths.tolist()), batch.cells, strict=True):
+            assert row.tolist() == cells[int(cell)].tolist()
 
 
-def test_little_is_padding():
+def test_cells_of_a_batch_are_of_few_lengths_and_many_tokens():
     lengths = np.random.default_rng(0).integers(20, 120, 2000)
-    cells = make_cells(lengths)
-    batches = list(islice(TokenBatches(cells, 2048), 60))
-    kept = sum(int(b.attention_mask.sum()) for b in batches)
-    assert kept / sum(b.num_tokens for b in batches) > 0.95
+    batches = list(islice(TokenBatches(make_cells(lengths), 2048), 60))
+    assert np.mean([len(batch.lengths.unique()) for batch in batches]) < 4
+    assert np.mean([batch.num_tokens for batch in batches]) > 0.95 * 2048
 
 
 def test_epochs_and_seeds_differ():
@@ -98,7 +88,7 @@ def test_views_and_steps_are_masked_differently():
     mask = MaskGenes(cells.tokens.unique(), mask_token_id=20_000)
     one, two = islice(TokenBatches(cells, 1000, transform=mask, num_views=2), 2)
     first, second = one.labels.chunk(2)
-    assert one.num_views == 2 and one.input_ids.size(0) == 8
+    assert one.num_views == 2 and one.lengths.tolist() == [30] * 8
     assert not torch.equal(first, second) and not torch.equal(one.labels, two.labels)
 
 

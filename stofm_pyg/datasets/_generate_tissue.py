@@ -6,10 +6,12 @@ import pandas as pd
 import scipy.sparse as sp
 
 from stofm_pyg.datasets._tissue_expression import draw_cell_types, draw_counts, make_biology
-from stofm_pyg.datasets._tissue_geometry import assign_domains, domain_names, sample_positions
+from stofm_pyg.datasets._tissue_geometry import domain_names, lay_out, sample_positions
 
 MIN_CELLS_PER_CLASS = 10
 GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
+# From where to where scales go, times the root of the number of cells.
+SCALES = (5.0, 30.0)
 
 
 def generate_tissue(
@@ -26,9 +28,14 @@ def generate_tissue(
     Domains are curved layers crossed by nests with a rim, in another shape on every slice.
     Every cell type occurs in several domains, only in another share, so that one cell's
     expression does not give away its domain; some domains differ less in what they are made of
-    than in what lies beside them.
+    than in whether the cells of a type clump or mix.
     Counts are negative binomial with dropout, with lineages and types of cells, weak programs of
     the domains, and a gene-wise and a depth effect of every slice.
+    Cells also express what depends on place: gradients through the layers and around the nests that
+    cross the borders of domains, fields that belong to the slice and to no domain, and answers to
+    signals, which need two types of cells around at once, or one without the other, above a
+    threshold. How much of the expression lies in place, in domains and in types, and how sparse the
+    counts are, is in the range of real slices (:obj:`python -m stofm_pyg inspect --generated`).
     Each slice has its own rotation, scale, offset, outline and density, and a few cells lie
     almost on top of another.
     The first slices do not change when more are asked for.
@@ -78,22 +85,23 @@ def generate_tissue(
     biology = make_biology(num_all, num_domains, num_cell_types, rng)
     unobserved = np.zeros(num_all, dtype=bool)
     unobserved[rng.permutation(num_all)[:num_unobserved]] = True
-    first_angle = rng.uniform(0, 2 * np.pi)
+    first_angle, first_scale = rng.uniform(0, 2 * np.pi), rng.uniform()
 
     positions, domains, cell_types, counts, rotations, scales = [], [], [], [], [], []
     for i, slice_seed in enumerate(slice_seeds):
         rng = np.random.default_rng(slice_seed)
         points = sample_positions(cells_per_slice, rng)
-        domain = assign_domains(points, num_domains, rng)
-        cell_type = draw_cell_types(biology, points, domain, rng)
-        counts.append(draw_counts(biology, points, domain, cell_type, rng))
-        # Turned by the golden angle, so that no few slices point the same way by chance.
+        layout = lay_out(points, num_domains, rng)
+        cell_type = draw_cell_types(biology, points, layout.domain, rng)
+        counts.append(draw_counts(biology, points, layout, cell_type, rng))
+        # By the golden angle and ratio, so that no few slices are alike in them by chance.
         angle = (first_angle + i * GOLDEN_ANGLE + rng.uniform(-0.2, 0.2)) % (2 * np.pi)
-        scale = np.sqrt(cells_per_slice) * np.exp(rng.uniform(np.log(5), np.log(30)))
+        level = (first_scale + i * GOLDEN_ANGLE / (2 * np.pi) + rng.uniform(-0.05, 0.05)) % 1
+        scale = np.sqrt(cells_per_slice) * SCALES[0] * (SCALES[1] / SCALES[0]) ** level
         cos, sin = np.cos(angle), np.sin(angle)
         turned = points @ np.array([[cos, sin], [-sin, cos]])
         positions.append(scale * (turned + rng.uniform(1, 3, 2)))
-        domains.append(domain)
+        domains.append(layout.domain)
         cell_types.append(cell_type)
         rotations.append(angle)
         scales.append(scale)
