@@ -3,18 +3,20 @@ import logging
 import torch
 from torch_geometric.data import Data
 
+from stofm_pyg._threads import one_thread
 from stofm_pyg.loader import SpatialClusterData
 from stofm_pyg.nn import NodeType
+from stofm_pyg.nn.node_type import node_types
 from stofm_pyg.transforms import AddCLS, OfficialGraph
-from stofm_pyg.transforms._positions import node_types
+from stofm_pyg.transforms.neighbors import check_distances
 
 logger = logging.getLogger(__name__)
 
 
 def subpatches(
     data: Data, graph: str, cells_per_part: int, method: str | None, seed: int
-) -> tuple[SpatialClusterData, int]:
-    r"""The subpatches in which a model embeds a slice, and the number of cells of the slice.
+) -> SpatialClusterData:
+    r"""The subpatches in which a model embeds a slice.
 
     Nodes carry :obj:`row`, which leads back to the order of the slice, as :obj:`cell_id`, a row of the
     AnnData, need not.
@@ -31,11 +33,7 @@ def subpatches(
     is_cell = node_type == NodeType.CELL
     row = torch.full((data.num_nodes,), -1)
     row[is_cell] = torch.arange(int(is_cell.sum()))
-    bare = Data(
-        x=data.x, pos=data.pos, edge_index=data.edge_index, edge_attr=data.edge_attr,
-        node_type=node_type, row=row,
-    )  # fmt: skip
-    transform = None
+    bare, transform = Data(x=data.x.float(), pos=data.pos, node_type=node_type, row=row), None
     if graph == "official":
         _check_unit(data)
         if not (node_type == NodeType.VIRTUAL).any():
@@ -48,9 +46,37 @@ def subpatches(
         # Edges are built anew in every subpatch.
         bare.edge_index, bare.edge_attr = torch.empty(2, 0, dtype=torch.long), torch.empty(0, 1)
         transform = OfficialGraph()
+    else:
+        bare.edge_index, bare.edge_attr = data.edge_index.long(), data.edge_attr.float()
     method = method or ("grid" if graph == "official" else "metis")
-    parts = SpatialClusterData(bare, cells_per_part, method=method, seed=seed, transform=transform)
-    return parts, int(is_cell.sum())
+    with one_thread():
+        return SpatialClusterData(bare, cells_per_part, method=method, seed=seed, transform=transform)
+
+
+def check_slice(data: Data, graph: str):
+    r"""Checks that a slice can be embedded.
+
+    Args:
+        data (Data): The slice.
+        graph (str): How nodes are tied, :obj:`SToFM.graph`.
+
+    Raises:
+        ValueError: It has no features or no graph, features that are not finite, or edges with other
+            distances than those of their ends; the message names the first.
+    """
+    if data.x is None:
+        raise ValueError("The slice has no features; set 'data.x' to a tensor of shape [N, F]")
+    if graph != "official" and (data.edge_index is None or data.edge_attr is None):
+        raise ValueError("The slice has no graph; apply 'SpatialRadiusGraph' first")
+    finite = data.x.isfinite().all(dim=1)
+    if not finite.all():
+        row = int((~finite).nonzero()[0])
+        raise ValueError(
+            f"{int((~finite).sum())} of {data.num_nodes} nodes have features that are not finite, the "
+            f"first in row {row}; leave them out, or mend their features"
+        )
+    if graph != "official":
+        check_distances(data)
 
 
 def _check_unit(data: Data):

@@ -6,8 +6,9 @@ from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 from stofm_pyg.data import CellTokens
-from stofm_pyg.models import CellEncoder, SToFM
-from stofm_pyg.models.cell_encoder.encode import token_batches
+from stofm_pyg.loader.token_batches import batches_by_length
+from stofm_pyg.models.cell_encoder.model import CellEncoder
+from stofm_pyg.models.stofm import SToFM
 from stofm_pyg.nn import NodeType, SliceEncoderOutput
 
 
@@ -17,8 +18,7 @@ class JointModel(torch.nn.Module):
     <https://arxiv.org/abs/2507.11588>`_).
 
     Cells that are masked are not encoded. Virtual cells keep the features that are in the batch: they
-    are means over whole slices, by the encoder that the stage began with. Of a model that wants centred
-    features, the cells of a subpatch keep the mean that they have in the batch.
+    are means over whole slices, by the encoder that the stage began with.
 
     Args:
         cell_encoder (CellEncoder): The encoder of cells.
@@ -28,6 +28,8 @@ class JointModel(torch.nn.Module):
             (default: :obj:`16_384`)
         jitter (float, optional): The standard deviation of noise that is added to all features in
             training. (default: :obj:`0.0`)
+        center (bool, optional): Whether features are centred in each slice: embeddings of the cells of a
+            subpatch then keep the mean that features have in the batch. (default: :obj:`False`)
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class JointModel(torch.nn.Module):
         model: SToFM,
         max_tokens: int = 16_384,
         jitter: float = 0.0,
+        center: bool = False,
     ):
         super().__init__()
         self.cell_encoder = cell_encoder
         self.model = model
         self.max_tokens = max_tokens
         self.jitter = jitter
+        self.center = center
 
     def forward(self, batch: Data) -> SliceEncoderOutput:
         r"""Encodes a batch of subpatches.
@@ -49,6 +53,9 @@ class JointModel(torch.nn.Module):
         Args:
             batch (Data): As :class:`SToFM` takes it, with :obj:`tokens` :math:`(T)` and
                 :obj:`lengths` :math:`(N_{cells})` of its cells, in their order.
+
+        Raises:
+            ValueError: If the batch has no tokens, or those of another number of cells.
         """
         is_cell = batch.node_type == NodeType.CELL
         if "tokens" not in batch or batch.lengths.numel() != int(is_cell.sum()):
@@ -60,7 +67,7 @@ class JointModel(torch.nn.Module):
         mask = batch.get("mask")
         wanted = is_cell if mask is None else is_cell & ~mask
         x = self.encode(batch_tokens(batch)[wanted[is_cell].cpu()]).to(batch.x.dtype)
-        if self.model.center:
+        if self.center:
             part = batch.get("batch")
             part = wanted.new_zeros(wanted.numel(), dtype=torch.long) if part is None else part
             x = x + mean_by_part(batch.x[wanted] - x, part[wanted])
@@ -74,13 +81,17 @@ class JointModel(torch.nn.Module):
         r"""Embeds cells, differentiably, in little memory.
 
         Args:
-            cells (CellTokens): The tokens of :math:`N` cells.
+            cells (CellTokens): The tokens of :math:`N` cells; of longer cells than the encoder takes,
+                the first tokens count.
 
         Returns:
             The embeddings :math:`(N, C)` in the order of the cells.
+
+        Raises:
+            ValueError: A token is outside the vocabulary, or a cell has no token.
         """
         cells = cells.truncate(self.cell_encoder.max_length)
-        parts = token_batches(cells.lengths, self.max_tokens)
+        parts = batches_by_length(cells.lengths, self.max_tokens)
         if not parts:
             return self.cell_encoder.proj.weight.new_empty(0, self.cell_encoder.out_channels)
         again = torch.is_grad_enabled() and len(parts) > 1

@@ -1,37 +1,45 @@
-import json
-from collections.abc import Sequence
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from anndata import AnnData
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
-from stofm_pyg._files import write_atomically
-from stofm_pyg.data import GeneVocab, Keys
-from stofm_pyg.loader import SubpatchLoader
-from stofm_pyg.models._subpatches import subpatches
+from stofm_pyg.data import GeneVocab, Keys, SliceSettings
+from stofm_pyg.models._embed import embed_slice
+from stofm_pyg.models._files import read_model, save_model
+from stofm_pyg.models._in_evaluation import in_evaluation
+from stofm_pyg.models._predict import find_domains, predict_labels
+from stofm_pyg.models._slices import embed_sources, model_slices
 from stofm_pyg.models.cell_encoder.model import CellEncoder
+from stofm_pyg.models.domains import Domains
+from stofm_pyg.models.features import Features, TokenFeatures
+from stofm_pyg.models.made_alike import check_made_alike
 from stofm_pyg.models.official._activation import make_activation
 from stofm_pyg.models.official._load import load_official
 from stofm_pyg.models.official.config import read_official_config
-from stofm_pyg.models.slices_from_counts import slices_from_counts
-from stofm_pyg.nn import NodeType, SliceEncoder, SliceEncoderOutput
-from stofm_pyg.nn._checks import check_nodes
+from stofm_pyg.models.read_out import ReadOut
+from stofm_pyg.nn import SliceEncoder, SliceEncoderOutput
 
-# As many passes over a subpatch, so that as many cells are masked at a time as in training.
-NUM_MASKS = 10
-# Where a saved model keeps its cell encoder, and its vocabulary in there.
-CELL_ENCODER, VOCAB = "cell_encoder", "vocab.json.gz"
+# The official code stops at 200 clusters, and mostly gets about as many.
+OFFICIAL = {"unit": "official", "radius": None, "max_clusters": 200}
+Source = AnnData | str | os.PathLike
 
 
 class SToFM(torch.nn.Module):
     r"""The multi-scale model of the `"SToFM: a Multi-scale Foundation Model for Spatial
-    Transcriptomics" <https://arxiv.org/abs/2507.11588>`_ paper: features of cells and virtual cells
-    to embeddings of cells in their tissue.
+    Transcriptomics" <https://arxiv.org/abs/2507.11588>`_ paper: cells and virtual cells of a slice to
+    embeddings of cells in their tissue.
+
+    A model holds all that it takes to embed a slice as it was trained: :obj:`features`, what it sees of
+    a cell; :obj:`settings`, how slices are made; and :obj:`read_out`, what becomes the embedding.
+    :meth:`fit` makes one from slices.
 
     Args:
         in_channels (int): Size of a cell's features.
@@ -41,16 +49,17 @@ class SToFM(torch.nn.Module):
         graph (str, optional): How :meth:`embed` ties the nodes of a subpatch: :obj:`"radius"`, by the
             slice's own edges, or :obj:`"official"`, as the official code does, which official weights
             need (see :class:`~stofm_pyg.transforms.OfficialGraph`). (default: :obj:`"radius"`)
-        center (bool, optional): Whether :meth:`embed_anndata` subtracts from the embeddings of a
-            slice's cells their mean, as in the slices that the model was trained on. What slices of
-            different technologies differ by is gone then. (default: :obj:`False`)
         **kwargs (optional): Additional arguments of :class:`stofm_pyg.nn.SliceEncoder`; :obj:`act` may
             also be a name of :obj:`transformers.activations`.
 
+    Raises:
+        TypeError: The operator is not given by its name.
+        ValueError: The kind of graph is unknown.
+
     Examples:
-        >>> model = SToFM(in_channels=50, hidden_channels=64, num_layers=2)
-        >>> slices = SyntheticTissue(num_slices=2)
-        >>> z = model.embed(slices[0])  # [num_cells, 64], cells in order
+        >>> model = SToFM.fit(adata, slice_key="slice")
+        >>> model.embed(adata).obsm["X_stofm"].shape
+        (3190, 64)
     """
 
     graphs = ("radius", "official")
@@ -62,7 +71,6 @@ class SToFM(torch.nn.Module):
         num_layers: int = 4,
         conv: str = "SE2TransformerConv",
         graph: str = "radius",
-        center: bool = False,
         **kwargs,
     ):
         super().__init__()
@@ -74,26 +82,32 @@ class SToFM(torch.nn.Module):
         if graph not in self.graphs:
             raise ValueError(f"Unknown graph '{graph}'; known: {', '.join(self.graphs)}")
         self.graph = graph
-        self.center = center
         self.config = {
             "in_channels": in_channels,
             "hidden_channels": hidden_channels,
             "num_layers": num_layers,
             "conv": conv,
             "graph": graph,
-            "center": center,
             **kwargs,
         }
         if isinstance(kwargs.get("act"), str):
             kwargs["act"] = make_activation(kwargs["act"])
-        self.cell_encoder: CellEncoder | None = None
-        self.vocab: GeneVocab | None = None
+        #: What the model sees of a cell; :obj:`None` where that is the caller's.
+        self.features: Features | None = None
+        #: How slices are made.
+        self.settings = SliceSettings(**(OFFICIAL if graph == "official" else {}))
+        #: What becomes the embedding.
+        self.read_out = ReadOut()
+        #: The tissue domains that :meth:`domains` found.
+        self.found_domains: Domains | None = None
+        #: What :meth:`finetune` learned, by label.
+        self.heads = torch.nn.ModuleDict()
         self.mask_token = Parameter(torch.empty(in_channels))
         self.encoder = SliceEncoder(in_channels, hidden_channels, num_layers, conv, **kwargs)
         self.reset_parameters()
 
     def reset_parameters(self):
-        r"""Resets all learnable parameters of the module."""
+        r"""Resets all learnable parameters of mask vector and encoder."""
         torch.nn.init.zeros_(self.mask_token)
         self.encoder.reset_parameters()
 
@@ -101,7 +115,7 @@ class SToFM(torch.nn.Module):
         r"""Encodes a batch of subpatches.
 
         Args:
-            data (Data): With :obj:`x`, :obj:`edge_index`, :obj:`edge_attr` and optionally
+            data (Data): With :obj:`x` :math:`(N, F)`, :obj:`edge_index`, :obj:`edge_attr` and optionally
                 :obj:`node_type`, :obj:`batch`, and :obj:`mask` :math:`(N)`, the cells whose features
                 are replaced by the mask vector.
         """
@@ -112,145 +126,227 @@ class SToFM(torch.nn.Module):
                 f"the features as those that it was trained on, or make a model with "
                 f"'in_channels={x.size(-1)}'"
             )
-        mask = check_nodes("mask", data.get("mask"), x.size(0))
+        mask = data.get("mask")
         if mask is not None:
+            if mask.dim() != 1 or mask.numel() != x.size(0):
+                raise ValueError(
+                    f"'mask' must have shape [{x.size(0)}] (got {list(mask.shape)}): one value a node"
+                )
             x = torch.where(mask.unsqueeze(-1), self.mask_token, x)
-        return self.encoder(
-            x, data.edge_index, data.edge_attr, data.get("batch"), data.get("node_type")
-        )
+        return self.encoder(x, data.edge_index, data.edge_attr, data.get("batch"), data.get("node_type"))
+
+    @classmethod
+    def fit(cls, data: Source | Data | Sequence[Source | Data], **kwargs) -> SToFM:
+        r"""Trains a model on slices, without labels; see :meth:`stofm_pyg.train.fit` for the arguments.
+
+        Example:
+            >>> model = SToFM.fit("brain.h5ad", slice_key="section", out="run")
+            >>> model.save_pretrained("my_model")
+        """
+        from stofm_pyg.train import fit
+
+        return fit(data, **kwargs)
+
+    def slices(self, data: Source, cache: str | os.PathLike | None = None, **where) -> list[Data]:
+        r"""Converts an AnnData or file to the slices that :meth:`embed` takes, made as those that the
+        model was fitted to.
+
+        Args:
+            data (AnnData or str or PathLike): Cells by genes, or an h5ad file; not changed.
+            cache (str or PathLike, optional): A folder that keeps embeddings of a cell encoder.
+                (default: :obj:`None`)
+            **where (optional): Where things are found, if not where they were in :meth:`fit`:
+                :obj:`slice_key`, :obj:`spatial_key`, :obj:`layer`, :obj:`microns_per_unit` (see
+                :class:`~stofm_pyg.data.SliceSettings`).
+
+        Raises:
+            ValueError: The model has no features of its own, or the slice does not have what they are
+                made of.
+        """
+        return list(model_slices(self, data, cache, where))
 
     @torch.no_grad()
     def embed(
         self,
-        slices: Data | Sequence[Data],
-        cells_per_part: int = 1000,
+        data: Source | Data | Sequence[Source | Data],
+        cells_per_part: int | None = None,
         batch_size: int = 1,
-        layers: str = "last",
-        readout: str = "cell",
+        layers: str | None = None,
+        readout: str | None = None,
         method: str | None = None,
         seed: int = 0,
         progress: bool = False,
-    ) -> Tensor | list[Tensor]:
+        *,
+        read_out: ReadOut | None = None,
+        key_added: str | None = Keys.EMBEDDING,
+        device: torch.device | str | None = None,
+        cache: str | os.PathLike | None = None,
+        **where,
+    ) -> AnnData | Tensor | list[AnnData | Tensor]:
         r"""Embeds whole slices, subpatch by subpatch.
 
         Args:
-            slices (Data or sequence of Data): The slices, with graph and virtual cells. With
-                :obj:`graph="official"`, in the official unit; their edges do not matter, and CLS is
-                added.
-            cells_per_part (int, optional): Cells in a subpatch. (default: :obj:`1000`)
-            batch_size (int, optional): Subpatches in a batch. (default: :obj:`1`)
-            layers (str, optional): :obj:`"last"`, or :obj:`"all"`: the output of every layer, side by
-                side. (default: :obj:`"last"`)
-            readout (str, optional): :obj:`"cell"`, a cell in its surroundings, or :obj:`"context"`, its
-                surroundings alone: each cell is embedded while it is masked as in masked cell
-                modelling, a tenth of the cells at a time. Cell types want the first, tissue domains
-                the second, at ten times the cost. (default: :obj:`"cell"`)
-            method (str, optional): How to partition; see :class:`SpatialClusterData`. Without,
-                :obj:`"metis"`, or :obj:`"grid"` with :obj:`graph="official"`. (default: :obj:`None`)
+            data (AnnData, str, PathLike, Data or sequence of them): Cells by genes, an h5ad file, or
+                slices with graph and virtual cells. Slices for :obj:`graph="official"` are in the
+                official unit; their edges do not matter, and CLS is added.
+            cells_per_part (int, optional): Cells in a subpatch; those of :obj:`settings` without.
+                (default: :obj:`None`)
+            batch_size (int, optional): Subpatches in a batch; changes nothing but time and memory.
+                (default: :obj:`1`)
+            layers (str, optional): Another :obj:`layers` than that of :obj:`read_out`, see
+                :class:`ReadOut`. (default: :obj:`None`)
+            readout (str, optional): Another :obj:`readout`: :obj:`"cell"` or :obj:`"context"`.
+                (default: :obj:`None`)
+            method (str, optional): How to partition; that of :obj:`settings` without, or :obj:`"grid"`
+                with :obj:`graph="official"`. (default: :obj:`None`)
             seed (int, optional): The seed of the partition and of the masks. (default: :obj:`0`)
             progress (bool, optional): Show a progress bar. (default: :obj:`False`)
+            read_out (ReadOut, optional): Another read-out than the model's. (default: :obj:`None`)
+            key_added (str, optional): The key in :obj:`adata.obsm` of the embedding; if :obj:`None`, it
+                is returned as for a file. (default: :obj:`"X_stofm"`)
+            device (torch.device or str, optional): Where to compute; where the model is, without.
+                (default: :obj:`None`)
+            cache (str or PathLike, optional): A folder that keeps embeddings of a cell encoder.
+                (default: :obj:`None`)
+            **where (optional): See :meth:`slices`.
 
         Returns:
-            The embeddings of the cells of each slice in the order of the slice, on the CPU:
-            :math:`(N_{cells}, C)` or :math:`(N_{cells}, L \cdot C)`.
+            An AnnData with :obj:`obsm[key_added]`, the one that was given; for a file and for slices the
+            embeddings of the cells :math:`(N_{cells}, C)` in their order, on the CPU; a list for
+            several.
+
+        Raises:
+            ValueError: Slices were made in another way than those that the model was trained on, or have
+                features that are not finite.
         """
-        if layers not in ("last", "all"):
-            raise ValueError(f"'layers' must be 'last' or 'all' (got '{layers}')")
-        if readout not in ("cell", "context"):
-            raise ValueError(f"'readout' must be 'cell' or 'context' (got '{readout}')")
-        single = isinstance(slices, Data)
-        was_training = self.training
-        self.eval()
-        out = []
-        try:
-            for data in tqdm([slices] if single else slices, "Embedding", disable=not progress):
-                generator = torch.Generator().manual_seed(seed)
-                parts, num_cells = subpatches(data, self.graph, cells_per_part, method, seed)
-                size = self.encoder.hidden_channels
-                size *= self.encoder.num_layers if layers == "all" else 1
-                z = torch.empty(num_cells, size)
-                for batch in SubpatchLoader(parts, batch_size):
-                    for mask, rows in self._read_out(batch, layers, readout, generator):
-                        z[batch.row[mask]] = rows
-                out.append(z)
-        finally:
-            self.train(was_training)
-        return out[0] if single else out
+        known = (AnnData, str, os.PathLike, Data)
+        if isinstance(data, Iterable) and not isinstance(data, known):
+            items = list(data)
+            return [
+                self.embed(
+                    item, cells_per_part, batch_size, layers, readout, method, seed, progress,
+                    read_out=read_out, key_added=key_added, device=device, cache=cache, **where,
+                )
+                for item in items
+            ]  # fmt: skip
+        if isinstance(data, Batch):
+            raise TypeError("Expected slices, got a Batch of them; pass 'batch.to_data_list()'")
+        read_out = self.read_out if read_out is None else read_out
+        changes = {"layers": layers, "readout": readout}
+        changes = {key: value for key, value in changes.items() if value is not None}
+        read_out = ReadOut.from_dict({**read_out.to_dict(), **changes})
+        if method is None and self.graph != "official":
+            method = self.settings.method
 
-    def _read_out(self, batch: Data, layers: str, readout: str, generator: torch.Generator):
-        # Yields which nodes were embedded, and their embeddings; every cell once.
-        is_cell = batch.node_type == NodeType.CELL
-        masks = [is_cell]
-        if readout == "context":
-            group = torch.full((batch.num_nodes,), -1)
-            group[is_cell] = torch.randperm(int(is_cell.sum()), generator=generator) % NUM_MASKS
-            masks = [group == k for k in range(min(NUM_MASKS, int(is_cell.sum())))]
-        for mask in masks:
-            batch.mask = mask if readout == "context" else None
-            output = self(batch.clone().to(self.mask_token.device))
-            states = output.hidden_states[1:] if layers == "all" else [output.x]
-            yield mask, torch.cat([x[mask.to(x.device)] for x in states], dim=-1).cpu()
+        def embedded(item: Data, bar: tqdm) -> Tensor:
+            size = self.settings.cells_per_part if cells_per_part is None else cells_per_part
+            return embed_slice(self, item, read_out, size, batch_size, method, seed, bar)
 
-    def save_pretrained(self, directory: str | Path):
-        r"""Writes :obj:`model.safetensors` and :obj:`config.json` to a directory, each as a whole; the
-        cell encoder and its vocabulary, if there are any, to :obj:`cell_encoder` in it."""
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        if self.cell_encoder is not None:
-            self.cell_encoder.save_pretrained(directory / CELL_ENCODER)
-            if self.vocab is not None:
-                self.vocab.save(directory / CELL_ENCODER / VOCAB)
-        state = {
-            key: value.detach().cpu().contiguous()
-            for key, value in self.state_dict().items()
-            if not key.startswith("cell_encoder.")
-        }
-        write_atomically(directory / "model.safetensors", lambda path: save_file(state, path))
-        config = json.dumps(self.config, indent=2) + "\n"
-        write_atomically(directory / "config.json", lambda path: path.write_text(config))
+        with in_evaluation(self, device):
+            if isinstance(data, Data):
+                item = check_made_alike(self, data)
+                with tqdm(desc="Embedding", unit="cell", disable=not progress) as bar:
+                    return embedded(item, bar)
+            return embed_sources(self, data, embedded, key_added, cache, where, progress)
+
+    def embed_anndata(self, data: Source, **kwargs) -> Tensor:
+        r"""The embeddings that :meth:`embed` would write, as a tensor :math:`(N, C)` in the order of the
+        cells; the AnnData is not changed. The arguments are those of :meth:`embed`."""
+        return self.embed(data, key_added=None, **kwargs)
+
+    def domains(
+        self,
+        data: AnnData | Sequence[AnnData],
+        n: int | None = None,
+        resolution: float | None = None,
+        key_added: str = Keys.DOMAIN,
+        seed: int = 0,
+        **kwargs,
+    ) -> Domains:
+        r"""Finds tissue domains that all slices share, without labels, and writes them to
+        :obj:`adata.obs[key_added]`. They are nested: fewer ones are joins of more, see
+        :class:`Domains`. The model keeps them, and :meth:`predict` finds them in other slices.
+
+        Args:
+            data (AnnData or sequence of AnnData): The slices.
+            n (int, optional): The number of domains. (default: :obj:`None`)
+            resolution (float, optional): The resolution of Leiden, which then chooses the number;
+                without both, it is that at which halves of the cells agree most. (default: :obj:`None`)
+            key_added (str, optional): The column of :obj:`adata.obs`.
+                (default: :obj:`"stofm_domain"`)
+            seed (int, optional): The seed. (default: :obj:`0`)
+            **kwargs (optional): Arguments of :meth:`embed`.
+        """
+        return find_domains(self, data, n, resolution, key_added, seed, kwargs)
+
+    def finetune(self, data: Source | Sequence[Source], label: str, **kwargs) -> SToFM:
+        r"""Learns a label of cells; see :meth:`stofm_pyg.train.finetune` for the arguments."""
+        from stofm_pyg.train import finetune
+
+        return finetune(self, data, label, **kwargs)
+
+    def predict(
+        self, data: AnnData, label: str | None = None, key_added: str | None = None, **kwargs
+    ) -> AnnData:
+        r"""Names the class of each cell by what :meth:`finetune` learned, or its tissue domain by what
+        :meth:`domains` found.
+
+        Args:
+            data (AnnData): Cells by genes.
+            label (str, optional): The label, or :obj:`"domains"`; not needed if there is only one.
+                (default: :obj:`None`)
+            key_added (str, optional): The column of :obj:`adata.obs`; :obj:`"stofm_"` and the label
+                without. (default: :obj:`None`)
+            **kwargs (optional): Arguments of :meth:`embed`.
+
+        Returns:
+            The AnnData, with the class in :obj:`obs[key_added]` and, of a label, the probability of each
+            class in :obj:`obsm[key_added + "_probability"]`.
+
+        Raises:
+            ValueError: There is no such label.
+        """
+        return predict_labels(self, data, label, key_added, kwargs)
+
+    def save_pretrained(self, directory: str | os.PathLike):
+        r"""Writes the model to a directory, each file as a whole: :obj:`config.json` (sizes, settings,
+        read-out), :obj:`model.safetensors`, and what it sees of a cell to :obj:`features` in it. Nothing
+        of a model that was there before is left."""
+        save_model(self, Path(directory).expanduser())
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path) -> "SToFM":
-        r"""Reads a model that :meth:`save_pretrained` wrote; every weight must be there and be used."""
-        directory = Path(directory)
-        for name in ("config.json", "model.safetensors"):
-            if not (directory / name).is_file():
-                raise FileNotFoundError(
-                    f"'{directory}' has no '{name}'; pass a directory that 'save_pretrained' wrote"
-                )
-        model = cls(**json.loads((directory / "config.json").read_text()))
-        model.load_state_dict(load_file(directory / "model.safetensors"))
-        if (directory / CELL_ENCODER).is_dir():
-            vocab = directory / CELL_ENCODER / VOCAB
-            model.set_cell_encoder(
-                CellEncoder.from_pretrained(directory / CELL_ENCODER),
-                GeneVocab.load(vocab) if vocab.is_file() else None,
-            )
-        return model
+    def from_pretrained(cls, directory: str | os.PathLike) -> SToFM:
+        r"""Reads a model that :meth:`save_pretrained` wrote, in evaluation mode; every weight must be
+        there and be used.
+
+        Raises:
+            FileNotFoundError: A file is missing.
+            ValueError: A file is damaged, or of a newer format.
+        """
+        return read_model(cls, Path(directory).expanduser())
 
     @classmethod
     def from_official(
         cls,
-        config: str | Path,
-        weights: str | Path,
-        cell_encoder_dir: str | Path | None = None,
+        config: str | os.PathLike,
+        weights: str | os.PathLike,
+        cell_encoder_dir: str | os.PathLike | None = None,
         vocab: GeneVocab | None = None,
-    ) -> "SToFM":
+    ) -> SToFM:
         r"""Builds a model with the weights that the authors of the paper published, which gives their
         embeddings.
 
-        The official input is rebuilt: squares, CLS and edges by :meth:`embed`, units and the number of
-        clusters by :meth:`embed_anndata`. What differs is what is random there too: the Leiden clusters
-        behind the virtual cells.
-
-        The vector that stands for a masked cell is the official one, too.
+        The official input is rebuilt: squares, CLS and edges, units and the number of clusters. What
+        differs is what is random there too: the Leiden clusters behind the virtual cells. The vector
+        that stands for a masked cell is the official one, too.
 
         Args:
-            config (str or Path): The official :obj:`config.json`, or the directory that holds it.
-            weights (str or Path): The official :obj:`se2transformer.pth`, or the checkpoint of an
+            config (str or PathLike): The official :obj:`config.json`, or the directory that holds it.
+            weights (str or PathLike): The official :obj:`se2transformer.pth`, or the checkpoint of an
                 official :obj:`SToFMForMaskedLM`, whose heads :meth:`official_heads` reads.
-            cell_encoder_dir (str or Path, optional): The directory with the official :obj:`cell_bert`
-                and :obj:`cell_proj.bin`. Without, features are the user's. (default: :obj:`None`)
+            cell_encoder_dir (str or PathLike, optional): The directory with the official
+                :obj:`cell_bert` and :obj:`cell_proj.bin`. Without, features are the user's.
+                (default: :obj:`None`)
             vocab (GeneVocab, optional): Geneformer's vocabulary, for raw counts.
                 (default: :obj:`None`)
 
@@ -262,7 +358,7 @@ class SToFM(torch.nn.Module):
         Examples:
             >>> vocab = GeneVocab.from_geneformer("Geneformer/geneformer")
             >>> model = SToFM.from_official("config.json", "se2transformer.pth", "cell_encoder", vocab)
-            >>> z = model.embed_anndata("slice.h5ad")  # [num_cells, 256]
+            >>> z = model.embed("slice.h5ad")  # [num_cells, 256]
         """
         model = cls(**read_official_config(config), graph="official")
         load_official(model, weights)
@@ -270,12 +366,13 @@ class SToFM(torch.nn.Module):
             model.set_cell_encoder(CellEncoder.from_official(cell_encoder_dir), vocab)
         return model.eval()
 
-    def set_cell_encoder(self, cell_encoder: CellEncoder, vocab: GeneVocab | None = None):
-        r"""Puts a cell encoder before the model, so that it takes raw counts; both are saved with it.
+    def set_cell_encoder(self, cell_encoder: CellEncoder, vocab: GeneVocab | None = None, **kwargs):
+        r"""Lets the model take raw counts by way of a cell encoder, which is saved with it.
 
         Args:
             cell_encoder (CellEncoder): The encoder, of as many channels as the model takes.
             vocab (GeneVocab, optional): Its vocabulary. (default: :obj:`None`)
+            **kwargs (optional): Additional arguments of :class:`TokenFeatures`.
 
         Raises:
             ValueError: If encoder, vocabulary and model do not fit.
@@ -285,54 +382,17 @@ class SToFM(torch.nn.Module):
                 f"The cell encoder makes {cell_encoder.out_channels} features a cell, the model takes "
                 f"{self.mask_token.numel()}; take those that were trained together"
             )
-        if vocab is not None:
-            cell_encoder.check_vocab(vocab)
-        self.cell_encoder, self.vocab = cell_encoder, vocab
+        self.features = TokenFeatures(cell_encoder, vocab, **kwargs)
 
-    def embed_anndata(
-        self,
-        adata: AnnData | str | Path,
-        *,
-        slice_key: str | None = None,
-        spatial_key: str = Keys.SPATIAL,
-        layer: str | None = None,
-        cache: str | Path | None = None,
-        **kwargs,
-    ) -> Tensor:
-        r"""Embeds the cells of an AnnData from its raw counts, in one call.
+    @property
+    def cell_encoder(self) -> CellEncoder | None:
+        r"""The cell encoder, if the model sees cells by one."""
+        return getattr(self.features, "cell_encoder", None)
 
-        Args:
-            adata (AnnData or str or Path): Cells by genes, or an h5ad file; not changed.
-            slice_key (str, optional): The column of :obj:`adata.obs` that tells slices apart; without,
-                all cells are one slice. (default: :obj:`None`)
-            spatial_key (str, optional): The key in :obj:`adata.obsm` of the positions.
-                (default: :obj:`"spatial"`)
-            layer (str, optional): The layer that holds raw counts. (default: :obj:`None`)
-            cache (str or Path, optional): A directory that keeps embeddings of the cell encoder.
-                (default: :obj:`None`)
-            **kwargs (optional): Additional arguments of :meth:`embed`.
-
-        Returns:
-            The embeddings :math:`(N_{cells}, C)` in the order of the AnnData, on the CPU.
-
-        Raises:
-            ValueError: If the model has no cell encoder or vocabulary, or the counts do not suit them.
-        """
-        if self.cell_encoder is None or self.vocab is None:
-            raise ValueError(
-                "The model has no cell encoder with a vocabulary and takes no counts; give it both by "
-                "'set_cell_encoder', or make features yourself and pass slices to 'embed'"
-            )
-        slices = slices_from_counts(
-            adata, self.vocab, self.cell_encoder, slice_key=slice_key, layer=layer, graph=self.graph,
-            center=self.center, cache=cache, progress=kwargs.get("progress", False),
-            spatial_key=spatial_key,
-        )  # fmt: skip
-        parts = self.embed(slices, **kwargs)
-        z = torch.empty(sum(map(len, parts)), parts[0].size(1))
-        for data, part in zip(slices, parts, strict=True):
-            z[data.cell_id[data.node_type == NodeType.CELL]] = part
-        return z
+    @property
+    def vocab(self) -> GeneVocab | None:
+        r"""The vocabulary of the cell encoder."""
+        return getattr(self.features, "vocab", None)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.encoder})"

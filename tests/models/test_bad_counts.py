@@ -9,7 +9,8 @@ import torch
 
 from stofm_pyg.data import GeneVocab, RankValueTokenizer
 from stofm_pyg.datasets import generate_tissue
-from stofm_pyg.models import CellEncoder, SToFM, slices_from_counts
+from stofm_pyg.models import CellEncoder, SToFM
+from stofm_pyg.models.features import TokenFeatures
 from stofm_pyg.nn import NodeType
 
 
@@ -55,13 +56,13 @@ def test_no_gene_matches(adata, model):
     [(np.log1p, "fractional"), (lambda counts: counts - 5, "negative")],
     ids=["logarithms", "centred"],
 )
-def test_normalised_instead_of_raw_counts(adata, vocab, model, normalise, kind):
+def test_normalised_instead_of_raw_counts(adata, model, normalise, kind):
     want = model.embed_anndata(adata)
     adata.layers["counts"] = adata.X.copy()
     adata.X.data = normalise(adata.X.data)
     for call in (
         lambda: model.embed_anndata(adata),
-        lambda: slices_from_counts(adata, vocab, make_encoder(vocab)),
+        lambda: model.slices(adata),
     ):
         with pytest.raises(ValueError) as error:
             call()
@@ -73,16 +74,16 @@ def test_normalised_instead_of_raw_counts(adata, vocab, model, normalise, kind):
     assert torch.equal(model.embed_anndata(adata, layer="counts"), want)  # The mend mends it.
 
 
-def test_cells_without_a_gene_of_the_vocabulary_are_kept_as_cls_alone(adata, vocab, caplog):
+def test_cells_without_a_gene_of_the_vocabulary_are_kept_as_cls_alone(adata, vocab, model, caplog):
     empty = [3, 50, 99]
     counts = adata.X.tolil()
     counts[empty] = 0
     adata.X = counts.tocsr()
-    encoder = make_encoder(vocab)
+    encoder = model.cell_encoder
     tokens, report = RankValueTokenizer(vocab)(adata, return_report=True)
     assert report.num_without_genes == 3 and "3 cells have none of these genes" in str(report)
     with caplog.at_level(logging.WARNING, logger="stofm_pyg"):
-        (data,) = slices_from_counts(adata, vocab, encoder)
+        (data,) = model.slices(adata)
     assert "3 of 100 cells have no count of a gene in the vocabulary" in caplog.text
     x = data.x[data.node_type == NodeType.CELL]
     assert x.size(0) == 100 and data.cell_id[:100].tolist() == list(range(100))
@@ -93,31 +94,30 @@ def test_cells_without_a_gene_of_the_vocabulary_are_kept_as_cls_alone(adata, voc
         assert alone == (cell in empty)
 
 
-def test_a_vocabulary_and_an_encoder_that_do_not_fit(adata, vocab):
+def test_a_vocabulary_and_an_encoder_that_do_not_fit(vocab):
     longer = {f"gene{i:03d}": 2 + i for i in range(90)}
     same_size = {f"other{i:03d}": 2 + i for i in range(len(vocab.genes))}
     encoder = make_encoder(vocab)
     for genes in (longer, same_size):
         other = GeneVocab(genes, dict.fromkeys(genes, 1.0))
         with pytest.raises(ValueError) as error:
-            slices_from_counts(adata, other, encoder)
+            TokenFeatures(encoder, other)
         message = str(error.value)
         assert f"The vocabulary {other} ({other.fingerprint[:12]}) and the encoder" in message
         assert f"({vocab.fingerprint[:12]}) do not fit" in message
         assert "take the vocabulary that the encoder was trained with" in message
 
 
-def test_a_damaged_cache_of_embeddings_is_made_again(adata, vocab, tmp_path, caplog):
-    encoder = make_encoder(vocab)
-    (want,) = slices_from_counts(adata, vocab, encoder, cache=tmp_path)
+def test_a_damaged_cache_of_embeddings_is_made_again(adata, model, tmp_path, caplog):
+    (want,) = model.slices(adata, cache=tmp_path)
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
     for left in (content[: len(content) // 2], content[:-24] + bytes(24), b""):
         path.write_bytes(left)
         caplog.clear()
-        (data,) = slices_from_counts(adata, vocab, encoder, cache=tmp_path)
+        (data,) = model.slices(adata, cache=tmp_path)
         assert torch.equal(data.x, want.x)
         assert str(path) in caplog.text and "made again" in caplog.text
         caplog.clear()
-        slices_from_counts(adata, vocab, encoder, cache=tmp_path)
+        model.slices(adata, cache=tmp_path)
         assert caplog.text == "" and path.stat().st_size == len(content)

@@ -1,13 +1,12 @@
 import pytest
 import torch
-from torch_geometric.data import Batch
-from torch_geometric.transforms import Compose
+from torch_geometric.data import Data
 
-from stofm_pyg.corpus import CorpusDataset
-from stofm_pyg.models import SToFM
-from stofm_pyg.models.joint_model import JointModel, batch_tokens, mean_by_part
+from stofm_pyg.models import FeatureScale, JointModel, SToFM
+from stofm_pyg.models.joint_model import batch_tokens, mean_by_part
 from stofm_pyg.nn import NodeType
-from stofm_pyg.transforms import ConnectVirtualCells, MaskCells
+from tests.cell_encoders import make_cells, make_encoder
+from tests.random_batch import random_batch
 
 
 def make_model():
@@ -16,11 +15,23 @@ def make_model():
 
 
 @pytest.fixture
-def batch(corpus, features):
-    """Two subpatches of two slices, with virtual cells in between."""
-    transform = Compose([MaskCells(0.2), ConnectVirtualCells()])
-    dataset = CorpusDataset(corpus, features, tokens=True, transform=transform)
-    return Batch.from_data_list([dataset[0], dataset[len(dataset) - 1]])
+def cell_encoder():
+    encoder = make_encoder()
+    encoder.scale = FeatureScale.fit([encoder.encode(make_cells((8,) * 40, seed=1))])
+    return encoder
+
+
+@pytest.fixture
+def batch(cell_encoder):
+    """Two subpatches, with virtual cells in between and cells that are masked."""
+    data = random_batch((20, 14), channels=6, special=(NodeType.VIRTUAL,) * 2)
+    is_cell = data.node_type == NodeType.CELL
+    lengths = 2 + torch.randperm(34, generator=torch.Generator().manual_seed(0)) % 9
+    cells = make_cells(tuple(lengths.tolist()))
+    data.tokens, data.lengths = cells.tokens, cells.lengths
+    data.x[is_cell] = cell_encoder.encode(cells)
+    data.mask = is_cell & (torch.arange(data.num_nodes) % 5 == 2)
+    return data
 
 
 def test_as_with_features_that_were_kept(batch, cell_encoder):
@@ -31,8 +42,7 @@ def test_as_with_features_that_were_kept(batch, cell_encoder):
 
 def test_what_drifts_for_all_cells_alike_is_taken_out(batch, cell_encoder):
     model = make_model().eval()
-    model.center = True
-    joint = JointModel(cell_encoder, model).eval()
+    joint = JointModel(cell_encoder, model, center=True).eval()
     # Each slice has a centre of its own, which was subtracted.
     center = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
     batch.x = batch.x - center[batch.batch]
@@ -40,7 +50,7 @@ def test_what_drifts_for_all_cells_alike_is_taken_out(batch, cell_encoder):
     assert torch.allclose(joint(batch).x, expected, atol=1e-4)
     cell_encoder.scale.mean += 3.0
     assert torch.allclose(joint(batch).x, expected, atol=1e-4)
-    model.center = False
+    joint.center = False
     assert not torch.allclose(joint(batch).x, expected, atol=1e-2)
 
 
@@ -95,7 +105,17 @@ def test_masked_cells_are_not_encoded(batch, cell_encoder):
     assert torch.equal(joint(other).x, expected)
 
 
-def test_a_batch_without_tokens(corpus, features, cell_encoder):
-    data = CorpusDataset(corpus, features, transform=ConnectVirtualCells())[0]
-    with pytest.raises(ValueError, match=r"tokens of none; make it with 'CorpusDataset"):
+def test_a_batch_without_tokens(batch, cell_encoder):
+    data = Data(**{key: value for key, value in batch if key not in ("tokens", "lengths")})
+    with pytest.raises(ValueError, match=r"34 cells and tokens of none; make it with 'CorpusDataset"):
         JointModel(cell_encoder, make_model())(data)
+    data.tokens, data.lengths = batch.tokens, batch.lengths[:9]
+    with pytest.raises(ValueError, match=r"34 cells and tokens of 9"):
+        JointModel(cell_encoder, make_model())(data)
+
+
+def test_longer_cells_are_cut(cell_encoder):
+    joint = JointModel(cell_encoder, make_model())
+    cells = make_cells((30, 4, 20))
+    assert torch.allclose(joint.encode(cells), cell_encoder.encode(cells.truncate(16)), atol=1e-5)
+    assert joint.encode(cells[:0]).shape == (0, 6)

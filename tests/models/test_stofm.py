@@ -1,4 +1,3 @@
-import json
 import math
 
 import pytest
@@ -6,7 +5,6 @@ import torch
 from torch_geometric.data import Data
 
 import stofm_pyg.models._subpatches as subpatches_module
-import stofm_pyg.models.stofm as module
 from stofm_pyg.loader import SpatialClusterData
 from stofm_pyg.models import SToFM
 from stofm_pyg.nn import NodeType, SliceEncoder
@@ -213,74 +211,6 @@ def test_masked_cells_are_replaced_by_the_mask_vector():
     assert model.mask_token.grad.abs().max() > 0
 
 
-def test_save_and_load(tmp_path):
-    model, data = make_model(ffn_channels=12, pre_norm=True, far=50.0).eval(), make_slice()
-    with torch.no_grad():
-        model.mask_token.normal_()
-    model.save_pretrained(tmp_path / "new" / "model")
-    loaded = SToFM.from_pretrained(tmp_path / "new" / "model")
-    assert repr(loaded) == repr(model) and loaded.config == model.config
-    assert loaded.state_dict().keys() == model.state_dict().keys()
-    for key, value in model.state_dict().items():
-        assert torch.equal(loaded.state_dict()[key], value)
-    assert torch.equal(loaded.embed(data), model.embed(data))
-    names = sorted(path.name for path in (tmp_path / "new" / "model").iterdir())
-    assert names == ["config.json", "model.safetensors"]
-
-
-@pytest.mark.parametrize("conv", ["GCNConv", "GPSConv", "PNAConv", "NNConv"])
-def test_save_and_load_other_convs(tmp_path, conv):
-    model, data = make_model(conv).eval(), make_slice()
-    model.save_pretrained(str(tmp_path))
-    assert torch.equal(SToFM.from_pretrained(str(tmp_path)).embed(data), model.embed(data))
-
-
-@pytest.mark.parametrize("failing", ["model.safetensors", "config.json"])
-def test_a_failed_save_leaves_the_old_model(tmp_path, monkeypatch, failing):
-    old = make_model().eval()
-    old.save_pretrained(tmp_path)
-    before = (tmp_path / failing).read_bytes()
-    original = module.write_atomically
-
-    def full_disk(path, write):
-        def half(temporary):
-            temporary.write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-
-        original(path, half if path.name == failing else write)
-
-    monkeypatch.setattr(module, "write_atomically", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        make_model().save_pretrained(tmp_path)
-    assert (tmp_path / failing).read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
-    monkeypatch.undo()
-    data = make_slice()
-    assert torch.equal(SToFM.from_pretrained(tmp_path).embed(data), old.embed(data))
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_missing_file(tmp_path, name):
-    make_model().save_pretrained(tmp_path)
-    (tmp_path / name).unlink()
-    with pytest.raises(FileNotFoundError) as error:
-        SToFM.from_pretrained(tmp_path)
-    assert str(error.value) == (
-        f"'{tmp_path}' has no '{name}'; pass a directory that 'save_pretrained' wrote"
-    )
-
-
-def test_weights_of_another_model_are_refused(tmp_path):
-    make_model().save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"num_layers": 3}))
-    with pytest.raises(RuntimeError, match="Missing key.*blocks.2"):
-        SToFM.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(config | {"num_layers": 1}))
-    with pytest.raises(RuntimeError, match="Unexpected key.*blocks.1"):
-        SToFM.from_pretrained(tmp_path)
-
-
 def test_config():
     assert make_model("GATConv", dropout=0.1).config == {
         "in_channels": 6,
@@ -288,22 +218,11 @@ def test_config():
         "num_layers": 2,
         "conv": "GATConv",
         "graph": "radius",
-        "center": False,
         "heads": 2,
         "num_gaussians": 6,
         "max_distance": 3.0,
         "dropout": 0.1,
     }
-
-
-def test_a_config_from_before_there_was_a_choice_of_graph(tmp_path):
-    model, data = make_model().eval(), make_slice()
-    model.save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert config.pop("graph") == "radius"
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    loaded = SToFM.from_pretrained(tmp_path)
-    assert loaded.graph == "radius" and torch.equal(loaded.embed(data), model.embed(data))
 
 
 def test_unknown_graph():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.transforms import ToUndirected
 
 from stofm_pyg.loader._partition import grid_partition
 from stofm_pyg.models import SToFM
@@ -35,8 +36,8 @@ def make_model(**kwargs):
 @pytest.mark.parametrize("num_cells", [600, 60])
 def test_every_subpatch_is_the_official_input(num_cells):
     data = make_slice(num_cells)
-    parts, count = subpatches(data, "official", 160, None, 0)
-    assert count == num_cells and len(parts) == {600: 6, 60: 1}[num_cells]
+    parts = subpatches(data, "official", 160, None, 0)
+    assert len(parts) == {600: 6, 60: 1}[num_cells]
     cells = data.node_type == NodeType.CELL
     where = grid_partition(data.pos[cells], 160)
     num_far = 0
@@ -60,7 +61,7 @@ def test_embed_reads_the_official_input():
     model, data = make_model(), make_slice()
     z = model.embed(data, cells_per_part=80, batch_size=2)
     expected = torch.full((300, 8), torch.nan)
-    parts, _ = subpatches(data, "official", 80, "grid", 0)
+    parts = subpatches(data, "official", 80, "grid", 0)
     for part in parts:
         keep = part.row >= 0
         with torch.no_grad():
@@ -120,3 +121,12 @@ def test_a_slice_without_virtual_cells(caplog):
     with caplog.at_level(logging.WARNING):
         assert make_model().embed(bare, cells_per_part=80).isfinite().all()
     assert "no virtual cells" in caplog.text
+
+
+def test_distances_that_pyg_added_up_are_refused():
+    model, data = make_model(graph="radius"), SpatialRadiusGraph(8.0)(make_slice())
+    z = model.embed(data, cells_per_part=80)
+    again = ToUndirected(reduce="min")(data.clone())
+    assert torch.allclose(model.embed(again, cells_per_part=80), z, atol=1e-6)
+    with pytest.raises(ValueError, match="edges have another distance in 'edge_attr' .*reduce"):
+        model.embed(ToUndirected()(data.clone()), cells_per_part=80)

@@ -1,7 +1,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stofm_pyg._files import write_atomically
-
-
-def hash_tensors(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
-    r"""A hash (SHA-256) of tensors, of their names, types and shapes, and of settings that are JSON."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, x in tensors.items():
-        digest.update(f"{name} {x.dtype} {list(x.shape)}".encode())
-        digest.update(x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +32,19 @@ class EmbeddingCache:
         self.key = key
         self.path = Path(directory) / f"cells_{key[:32]}.safetensors"
         self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def load_or_make(self, size: tuple[int, int], make: Callable[[], Tensor]) -> Tensor:
+        r"""Returns what is kept, else what a function makes, which is then kept.
+
+        Args:
+            size (tuple): The shape of the embeddings :math:`(N, C)`.
+            make (Callable): Makes them, float32 and on the CPU.
+        """
+        x = self.load(size)
+        if x is None:
+            x = make()
+            self.save(x)
+        return x
 
     def load(self, size: tuple[int, int]) -> Tensor | None:
         r"""Returns what is kept; :obj:`None` where there is nothing, or, with a warning, where it is
@@ -72,6 +75,15 @@ class EmbeddingCache:
 
     def _refuse(self, reason: str) -> None:
         logger.warning("'%s' cannot be used and is made again: %s", self.path, reason)
+
+
+def hash_tensors(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
+    r"""A hash (SHA-256) of tensors, of their names, types and shapes, and of settings that are JSON."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, x in tensors.items():
+        digest.update(f"{name} {x.dtype} {list(x.shape)}".encode())
+        digest.update(x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _digest(x: Tensor) -> str:

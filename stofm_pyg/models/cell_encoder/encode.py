@@ -1,45 +1,77 @@
+from __future__ import annotations
+
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from stofm_pyg.data import CellTokens
-from stofm_pyg.models.cell_encoder.folded import FoldedEncoder
-from stofm_pyg.models.cell_encoder.packed import pack_cells
+from stofm_pyg.loader.token_batches import batches_by_length
+from stofm_pyg.models.cell_encoder.packed import first_states, pack_cells
+
+if TYPE_CHECKING:
+    from transformers import BertModel
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# What a layer of Geneformer's width holds for so many tokens stays in the cache of a core, and is
+# enough to keep a GPU busy.
+TOKEN_BUDGETS = {"cpu": 1024, "cuda": 2**16}
 
 
-def token_batches(lengths: Tensor, token_budget: int) -> list[Tensor]:
-    r"""Splits cells into batches of at most so many tokens, cells of like length together.
+def encode_cells(
+    bert: BertModel,
+    proj: torch.nn.Linear,
+    cell_tokens: CellTokens,
+    device: torch.device,
+    dtype: torch.dtype,
+    token_budget: int | None = None,
+    progress: bool = False,
+) -> Tensor:
+    r"""Embeds cells, batch by batch, without dropout and without gradients.
 
     Args:
-        lengths (torch.Tensor): The number of tokens of each cell :math:`(N)`.
-        token_budget (int): The largest number of tokens of a batch. A cell that is longer is a batch
-            of its own.
+        bert (BertModel): The model.
+        proj (torch.nn.Linear): What is applied to the state of the first token of each cell.
+        cell_tokens (CellTokens): The tokens of the cells, checked.
+        device (torch.device): Where to compute.
+        dtype (torch.dtype): In what to compute.
+        token_budget (int, optional): The largest number of tokens of a batch. If :obj:`None`, it is
+            chosen for the device. (default: :obj:`None`)
+        progress (bool, optional): Show a progress bar. (default: :obj:`False`)
 
     Returns:
-        The cells of each batch, longest cells first.
+        The embeddings :math:`(N, C)`, float32 and of length one, on the CPU, in the order of the cells.
 
     Raises:
         ValueError: If the budget is less than one.
     """
-    if token_budget < 1:
-        raise ValueError(f"'token_budget' must be at least 1 (got {token_budget})")
-    lengths, cells = lengths.sort(descending=True, stable=True)
-    ends = lengths.cumsum(0)
-    batches, start, done = [], 0, 0
-    while start < cells.numel():
-        stop = int(torch.searchsorted(ends, done + token_budget, right=True))
-        stop = max(stop, start + 1)
-        batches.append(cells[start:stop])
-        start, done = stop, int(ends[stop - 1])
-    return batches
+    if token_budget is None:
+        token_budget = TOKEN_BUDGETS.get(device.type, TOKEN_BUDGETS["cuda"])
+    batches = batches_by_length(cell_tokens.lengths, token_budget)
+    # A copy, as the modules of the caller may be in training, and stay so.
+    bert, proj = (copy.deepcopy(module).to(device, dtype).eval() for module in (bert, proj))
 
+    @torch.no_grad()
+    def embed(batch: Tensor) -> tuple[Tensor, Tensor]:
+        cells = pack_cells(cell_tokens.ptr, batch)
+        tokens = cell_tokens.tokens[cells.index].to(device, non_blocking=True)
+        x = proj(first_states(bert, tokens, cells.to(device)))
+        return cells.cells, F.normalize(x.float(), dim=-1)
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+    results = run_in_threads(embed, batches) if device.type == "cpu" else _one_ahead(map(embed, batches))
+    out = torch.empty(len(cell_tokens), proj.out_features)
+    with tqdm(total=len(cell_tokens), desc="Encoding", unit="cell", disable=not progress) as bar:
+        for cells, x in results:
+            out[cells] = x.cpu()
+            bar.update(len(cells))
+    return out
 
 
 def run_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -63,48 +95,7 @@ def run_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) ->
         torch.set_num_threads(num_threads)  # It is kept per thread, but also for new ones.
 
 
-# What a layer of Geneformer's width holds for so many tokens stays in the cache of a core, and is
-# enough to keep a GPU busy.
-TOKEN_BUDGETS = {"cpu": 1024, "cuda": 2**16}
-
-
-def encode_cells(
-    encoder: FoldedEncoder,
-    cell_tokens: CellTokens,
-    token_budget: int | None = None,
-    progress: bool = False,
-) -> Tensor:
-    r"""Embeds cells, batch by batch.
-
-    Args:
-        encoder (FoldedEncoder): The encoder.
-        cell_tokens (CellTokens): The tokens of the cells, checked.
-        token_budget (int, optional): The largest number of tokens of a batch. If :obj:`None`, it is
-            chosen for the device. (default: :obj:`None`)
-        progress (bool, optional): Show a progress bar. (default: :obj:`False`)
-
-    Returns:
-        The embeddings :math:`(N, C)` on the CPU, in the order of the cells.
-    """
-    device = encoder.device
-    if token_budget is None:
-        token_budget = TOKEN_BUDGETS.get(device.type, TOKEN_BUDGETS["cuda"])
-    batches = token_batches(cell_tokens.lengths, token_budget)
-
-    def embed(batch: Tensor) -> tuple[Tensor, Tensor]:
-        cells = pack_cells(cell_tokens.ptr, batch)
-        return cells.cells, encoder(cell_tokens.tokens[cells.index], cells)
-
-    results = run_in_threads(embed, batches) if device.type == "cpu" else _one_ahead(map(embed, batches))
-    out = torch.empty(len(cell_tokens), encoder.out_channels)
-    with tqdm(total=len(cell_tokens), desc="Encoding", unit="cell", disable=not progress) as bar:
-        for cells, x in results:
-            out[cells] = x.cpu()
-            bar.update(len(cells))
-    return out
-
-
-def _one_ahead(items: Iterable) -> Iterator:
+def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
     # A GPU is given the next batch before anybody waits for the last one.
     last = None
     for item in items:

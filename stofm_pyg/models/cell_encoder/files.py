@@ -1,5 +1,8 @@
+r"""An encoder as files: the official layout, and our parts beside it."""
+
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +12,64 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import save_torch, write_atomically
+from stofm_pyg.models.cell_encoder.geneformer import read_bert
 
 if TYPE_CHECKING:
     from transformers import BertModel
+
+BERT, PROJ = "cell_bert", "cell_proj.bin"
+HEAD, SCALE = "gene_head.safetensors", "feature_scale.safetensors"
+
+
+def read_official(directory: str | os.PathLike) -> tuple[BertModel, dict[str, Tensor]]:
+    r"""Reads the BERT of a directory in the official layout, and the weights of its pooling layer.
+
+    Raises:
+        FileNotFoundError: One of them is missing.
+        ValueError: Weights are missing, left over, or damaged.
+    """
+    directory = Path(directory).expanduser()
+    for name in (BERT, PROJ):
+        if not (directory / name).exists():
+            raise FileNotFoundError(
+                f"'{directory}' has no '{name}'; pass a directory with '{BERT}' and '{PROJ}', as "
+                f"'save_pretrained' writes it, or read a BERT alone by 'from_geneformer'"
+            )
+    bert, _ = read_bert(directory / BERT)
+    return bert, read_proj(directory / PROJ, bert.config.hidden_size)
+
+
+def save_official(bert: BertModel, proj: torch.nn.Linear, directory: str | os.PathLike):
+    r"""Writes a BERT and a pooling layer in the official layout, each file as a whole."""
+    directory = Path(directory).expanduser()
+    save_bert(bert, directory / BERT)
+    save_proj(proj, directory / PROJ)
+
+
+def read_part(directory: str | os.PathLike, name: str) -> dict[str, Tensor] | None:
+    r"""Reads the weights of a part that :meth:`save_part` wrote; :obj:`None` where there are none.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = Path(directory).expanduser() / name
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"'{path}' is damaged: {error}. Save the encoder again.") from error
+
+
+def save_part(module: torch.nn.Module | None, directory: str | os.PathLike, name: str):
+    r"""Writes the weights of a part as a whole, or removes those that are there if it is
+    :obj:`None`."""
+    path = Path(directory).expanduser() / name
+    if module is not None:
+        save_state(module, path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read_proj(path: Path, channels: int) -> dict[str, Tensor]:
@@ -43,18 +100,6 @@ def read_proj(path: Path, channels: int) -> dict[str, Tensor]:
     return dict(state)
 
 
-def read_part(path: Path) -> dict[str, Tensor]:
-    r"""Reads the weights of a part of an encoder that :meth:`save_state` wrote.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"'{path}' is damaged: {error}. Save the encoder again.") from error
-
-
 def save_bert(bert: BertModel, directory: Path):
     r"""Writes a BERT as transformers does, each file as a whole."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -67,12 +112,7 @@ def save_bert(bert: BertModel, directory: Path):
 def save_proj(proj: torch.nn.Linear, path: Path):
     r"""Writes the weights of the pooling layer as the official code does, as a whole."""
     state = _state(proj)
-
-    def write(temporary: Path):
-        with open(temporary, "wb") as file:  # A full disk is an OSError then.
-            torch.save(state, file)
-
-    write_atomically(path, write)
+    write_atomically(path, lambda part: save_torch(state, part))
 
 
 def save_state(module: torch.nn.Module, path: Path):

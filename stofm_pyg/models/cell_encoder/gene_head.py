@@ -38,7 +38,12 @@ class GeneHead(torch.nn.Module):
         torch.nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        r"""Runs the forward pass of the module."""
+        r"""Runs the forward pass of the module.
+
+        Args:
+            x (torch.Tensor): The states :math:`(M, C)`.
+            weight (torch.Tensor): The embeddings of all tokens :math:`(V, C)`.
+        """
         return F.linear(self.norm(self.act(self.lin(x))), weight, self.bias)
 
     def __repr__(self) -> str:

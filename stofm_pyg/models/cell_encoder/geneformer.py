@@ -93,10 +93,6 @@ def read_bert(
     return model.bert, {ours: head[theirs] for ours, theirs in HEAD.items()}
 
 
-if TYPE_CHECKING:
-    from transformers import BertModel
-
-
 def fit_vocab(bert: BertModel, head: dict[str, Tensor] | None, vocab: GeneVocab, seed: int = 0) -> None:
     r"""Makes a BERT, in place, one of a vocabulary with as many tokens, or with one more, whose
     embedding becomes random, as those of a new BERT are: Geneformer V1 knows no CLS.

@@ -8,28 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stofm_pyg._files import saved_together
 from stofm_pyg.data import CellTokens, GeneVocab
-from stofm_pyg.models.cell_encoder._check_tokens import check_tokens
 from stofm_pyg.models.cell_encoder.cache import EmbeddingCache, hash_tensors
+from stofm_pyg.models.cell_encoder.checks import check_tokens, check_vocab
 from stofm_pyg.models.cell_encoder.encode import encode_cells
 from stofm_pyg.models.cell_encoder.feature_scale import FeatureScale
 from stofm_pyg.models.cell_encoder.files import (
+    HEAD,
+    SCALE,
+    read_official,
     read_part,
-    read_proj,
-    save_bert,
-    save_proj,
-    save_state,
+    save_official,
+    save_part,
 )
-from stofm_pyg.models.cell_encoder.folded import FoldedEncoder
 from stofm_pyg.models.cell_encoder.gene_head import GeneHead
 from stofm_pyg.models.cell_encoder.geneformer import fit_vocab, read_bert
-from stofm_pyg.models.cell_encoder.packed import pack_cells, packed_states
+from stofm_pyg.models.cell_encoder.packed import PackedCells, first_states, pack_cells, packed_states
 
 if TYPE_CHECKING:
     from transformers import BertModel
-
-BERT, PROJ = "cell_bert", "cell_proj.bin"
-HEAD, SCALE = "gene_head.safetensors", "feature_scale.safetensors"
 
 
 class CellEncoder(torch.nn.Module):
@@ -57,8 +55,8 @@ class CellEncoder(torch.nn.Module):
 
     Shapes:
         - **input:** the tokens of :math:`N` cells, CLS first, as a :class:`~stofm_pyg.data.CellTokens`
-        - **output:** embeddings :math:`(N, C_{out})` of length one, or scaled channel by channel if
-          there is a :obj:`scale`, a :class:`FeatureScale`
+        - **output:** embeddings :math:`(N, C_{out})` of length one, or the features that a
+          :class:`FeatureScale` makes of them if there is a :obj:`scale`
 
     Examples:
         >>> cells = RankValueTokenizer(vocab)(adata)
@@ -130,15 +128,7 @@ class CellEncoder(torch.nn.Module):
             FileNotFoundError: One of them is missing.
             ValueError: Weights are missing, left over, or damaged.
         """
-        directory = Path(directory).expanduser()
-        for name in (BERT, PROJ):
-            if not (directory / name).exists():
-                raise FileNotFoundError(
-                    f"'{directory}' has no '{name}'; pass a directory with '{BERT}' and '{PROJ}', as "
-                    f"'save_pretrained' writes it, or read a BERT alone by 'from_geneformer'"
-                )
-        bert, _ = read_bert(directory / BERT)
-        proj = read_proj(directory / PROJ, bert.config.hidden_size)
+        bert, proj = read_official(directory)
         encoder = cls._from_bert(bert, proj["weight"].size(0), gene_head=False)
         encoder.proj.load_state_dict(proj)
         return encoder
@@ -148,26 +138,21 @@ class CellEncoder(torch.nn.Module):
         r"""Reads an encoder that :meth:`save_pretrained` wrote, with its :class:`GeneHead` and its
         :class:`FeatureScale` if it had them; see :meth:`from_official` for errors."""
         encoder = cls.from_official(directory)
-        directory = Path(directory).expanduser()
-        if (directory / HEAD).is_file():
+        head, scale = read_part(directory, HEAD), read_part(directory, SCALE)
+        if head is not None:
             encoder._add_head()
-            encoder.gene_head.load_state_dict(read_part(directory / HEAD))
-        if (directory / SCALE).is_file():
-            encoder.scale = FeatureScale(encoder.out_channels)
-            encoder.scale.load_state_dict(read_part(directory / SCALE))
+            encoder.gene_head.load_state_dict(head)
+        if scale is not None:
+            encoder.scale = FeatureScale.from_state(scale)
         return encoder
 
     def save_pretrained(self, directory: str | os.PathLike):
         r"""Writes the encoder in the official layout, which transformers and the official code can read,
-        and its :class:`GeneHead` and :class:`FeatureScale` to files beside it; each file as a whole."""
-        directory = Path(directory).expanduser()
-        save_bert(self.bert, directory / BERT)
-        save_proj(self.proj, directory / PROJ)
-        for name, module in ((HEAD, self.gene_head), (SCALE, self.scale)):
-            if module is not None:
-                save_state(module, directory / name)
-            else:
-                (directory / name).unlink(missing_ok=True)
+        and its :class:`GeneHead` and :class:`FeatureScale` to files beside it, as a whole."""
+        with saved_together(Path(directory).expanduser(), (HEAD, SCALE)) as part:
+            save_official(self.bert, self.proj, part)
+            save_part(self.gene_head, part, HEAD)
+            save_part(self.scale, part, SCALE)
 
     @classmethod
     def from_geneformer(
@@ -221,8 +206,8 @@ class CellEncoder(torch.nn.Module):
 
     @property
     def out_channels(self) -> int:
-        r"""Size of an embedding."""
-        return self.proj.out_features
+        r"""Size of an embedding, after the scale if there is one."""
+        return self.proj.out_features if self.scale is None else self.scale.num_features
 
     @property
     def vocab_fingerprint(self) -> str | None:
@@ -235,14 +220,7 @@ class CellEncoder(torch.nn.Module):
         Raises:
             ValueError: If it has another number of tokens, or is known to be another one.
         """
-        known = self.vocab_fingerprint
-        if len(vocab) != self.vocab_size or known not in (None, vocab.fingerprint):
-            raise ValueError(
-                f"The vocabulary {vocab} ({vocab.fingerprint[:12]}) and the encoder {self} "
-                f"({'of an unknown vocabulary' if known is None else known[:12]}) do not fit: take the "
-                f"vocabulary that the encoder was trained with, or make an encoder with "
-                f"'CellEncoder(len(vocab))' and train it"
-            )
+        check_vocab(vocab, self.vocab_size, self.vocab_fingerprint, str(self))
 
     def hidden_states(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         r"""The state of each token, as a training objective reads it; differentiable, and with dropout
@@ -250,22 +228,21 @@ class CellEncoder(torch.nn.Module):
 
         Args:
             tokens (torch.Tensor): The tokens of all cells, one cell after another :math:`(T)`.
-            lengths (torch.Tensor): The number of tokens of each cell :math:`(N)`, on the CPU.
+            lengths (torch.Tensor): The number of tokens of each cell :math:`(N)`.
 
         Returns:
             The states :math:`(T, C)`, in the order of the tokens.
+
+        Raises:
+            ValueError: A token is outside the vocabulary, or a cell has no token or too many.
         """
-        cell_tokens = CellTokens(tokens.cpu(), F.pad(lengths.cumsum(0), (1, 0)))
-        check_tokens(cell_tokens, self.vocab_size, self.max_length)
-        device = self.proj.weight.device
-        cells = pack_cells(cell_tokens.ptr)
-        back = torch.empty_like(cells.index)
-        back[cells.index] = torch.arange(back.numel())
-        tokens = cell_tokens.tokens[cells.index].to(device)
-        return packed_states(self.bert, tokens, cells.to(device))[back.to(device)]
+        cell_tokens = CellTokens(tokens.cpu(), F.pad(lengths.cpu().cumsum(0), (1, 0)))
+        tokens, cells = self._pack(cell_tokens)
+        return packed_states(self.bert, tokens, cells)[cells.index.argsort()]
 
     def gene_logits(self, states: Tensor) -> Tensor:
-        r"""What the :class:`GeneHead` makes of the states of masked tokens.
+        r"""What the :class:`GeneHead` makes of the states of masked tokens :math:`(M, C)`: the logits of
+        all tokens :math:`(M, V)`.
 
         Raises:
             ValueError: If the encoder has no such head.
@@ -275,10 +252,10 @@ class CellEncoder(torch.nn.Module):
         return self.gene_head(states, self.bert.embeddings.word_embeddings.weight)
 
     def forward(self, cell_tokens: CellTokens) -> Tensor:
-        r"""Embeds cells, differentiably, all in one batch; see :meth:`encode` for many."""
-        self._check(cell_tokens)
-        states = self.hidden_states(cell_tokens.tokens, cell_tokens.lengths)
-        first = states[cell_tokens.ptr[:-1].to(states.device)]
+        r"""Embeds cells :math:`(N, C_{out})`, differentiably, all in one batch; see :meth:`encode` for
+        many, and for errors."""
+        tokens, cells = self._pack(cell_tokens)
+        first = first_states(self.bert, tokens, cells)[cells.cells.argsort()]
         return self._scaled(F.normalize(self.proj(first), dim=-1))
 
     def encode(
@@ -301,8 +278,8 @@ class CellEncoder(torch.nn.Module):
                 chosen for the device. (default: :obj:`None`)
             device (torch.device or str, optional): Where to compute; if :obj:`None`, where the encoder
                 is. (default: :obj:`None`)
-            dtype (torch.dtype, optional): In what to compute. If :obj:`None`, bfloat16 on a GPU that has
-                it, else the type of the weights. (default: :obj:`None`)
+            dtype (torch.dtype, optional): In what to compute, *e.g.*, :obj:`torch.bfloat16` on a GPU; if
+                :obj:`None`, in the type of the weights. (default: :obj:`None`)
             progress (bool, optional): Show a progress bar. (default: :obj:`False`)
             cache (str or PathLike, optional): A directory in which embeddings are kept, and from which
                 those of the same tokens by the same weights, on the same kind of device and in the same
@@ -312,24 +289,23 @@ class CellEncoder(torch.nn.Module):
             The embeddings :math:`(N, C_{out})`, float32, on the CPU, in the order of the cells.
 
         Raises:
-            ValueError: A token is outside the vocabulary, or a cell has no token or too many.
+            ValueError: The tokens are of another vocabulary, a token is outside the vocabulary, or a
+                cell has no token or too many.
         """
         self._check(cell_tokens)
-        check_tokens(cell_tokens, self.vocab_size, self.max_length)
         device = torch.device(self.proj.weight.device if device is None else device)
-        dtype = dtype or _default_dtype(device, self.proj.weight.dtype)
-        kept = None
-        if cache is not None:
-            settings = {"device": device.type, "dtype": str(dtype)}
-            kept = EmbeddingCache(cache, self._cache_key(cell_tokens, settings))
-            x = kept.load((len(cell_tokens), self.out_channels))
-            if x is not None:
-                return x
-        folded = FoldedEncoder(self.bert, self.proj, cell_tokens.tokens, device, dtype)
-        x = self._scaled(encode_cells(folded, cell_tokens, token_budget, progress))
-        if kept is not None:
-            kept.save(x)
-        return x
+        dtype = dtype or self.proj.weight.dtype
+
+        def compute() -> Tensor:
+            args = (device, dtype, token_budget, progress)
+            return self._scaled(encode_cells(self.bert, self.proj, cell_tokens, *args))
+
+        if cache is None:
+            return compute()
+        tensors = {"tokens": cell_tokens.tokens, "ptr": cell_tokens.ptr}
+        settings = {"encoder": self.fingerprint(), "device": device.type, "dtype": str(dtype)}
+        kept = EmbeddingCache(cache, hash_tensors(tensors, settings))
+        return kept.load_or_make((len(cell_tokens), self.out_channels), compute)
 
     def fingerprint(self) -> str:
         r"""A hash of all that an embedding depends on beside the tokens."""
@@ -341,20 +317,17 @@ class CellEncoder(torch.nn.Module):
         names = ("hidden_act", "num_attention_heads", "layer_norm_eps")
         return hash_tensors(tensors, {name: getattr(self.bert.config, name) for name in names})
 
+    def _check(self, cell_tokens: CellTokens):
+        check_tokens(cell_tokens, self.vocab_size, self.max_length, self.vocab_fingerprint)
+
+    def _pack(self, cell_tokens: CellTokens) -> tuple[Tensor, PackedCells]:
+        self._check(cell_tokens)
+        device = self.proj.weight.device
+        cells = pack_cells(cell_tokens.ptr)
+        return cell_tokens.tokens[cells.index].to(device), cells.to(device)
+
     def _scaled(self, x: Tensor) -> Tensor:
         return x if self.scale is None else self.scale(x)
-
-    def _check(self, cell_tokens: CellTokens):
-        known, given = self.vocab_fingerprint, cell_tokens.fingerprint
-        if known is not None and given is not None and known != given:
-            raise ValueError(
-                f"The tokens are of vocabulary {given[:12]}, the encoder {self} is of vocabulary "
-                f"{known[:12]}: make the tokens with the vocabulary of the encoder"
-            )
-
-    def _cache_key(self, cell_tokens: CellTokens, settings: dict[str, str]) -> str:
-        tensors = {"tokens": cell_tokens.tokens, "ptr": cell_tokens.ptr}
-        return hash_tensors(tensors, {"encoder": self.fingerprint(), **settings})
 
     def __repr__(self) -> str:
         config = self.bert.config
@@ -363,9 +336,3 @@ class CellEncoder(torch.nn.Module):
             f"num_layers={config.num_hidden_layers}, heads={config.num_attention_heads}, "
             f"out_channels={self.out_channels})"
         )
-
-
-def _default_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return dtype

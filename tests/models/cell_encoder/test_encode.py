@@ -4,30 +4,17 @@ import threading
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import stofm_pyg.models.cell_encoder.encode as module
-from stofm_pyg.models.cell_encoder.encode import encode_cells, run_in_threads, token_batches
-from stofm_pyg.models.cell_encoder.folded import FoldedEncoder
+from stofm_pyg.models.cell_encoder.encode import encode_cells, run_in_threads
 from tests.cell_encoders import make_cells, make_encoder, transformers_embedding
 
-
-@given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 50))
-def test_each_cell_is_in_one_full_batch_beside_cells_of_like_length(lengths, budget):
-    batches = [batch.tolist() for batch in token_batches(torch.tensor(lengths), budget)]
-    assert sorted(sum(batches, [])) == list(range(len(lengths)))
-    sizes = [[lengths[cell] for cell in batch] for batch in batches]
-    flat = sum(sizes, [])
-    assert flat == sorted(flat, reverse=True)
-    assert all(sum(size) <= budget or len(size) == 1 for size in sizes)
-    for size, after in zip(sizes, sizes[1:], strict=False):  # No cell more would have fitted.
-        assert sum(size) + after[0] > budget
+LENGTHS = tuple((7 * i) % 11 + 1 for i in range(36))
 
 
-def test_a_budget_of_nothing():
-    with pytest.raises(ValueError, match="'token_budget' must be at least 1 \\(got 0\\)"):
-        token_batches(torch.tensor([1]), 0)
+def encode(encoder, cells, *args, dtype=torch.float32, **kwargs):
+    device = torch.device("cpu")
+    return encode_cells(encoder.bert, encoder.proj, cells, device, dtype, *args, **kwargs)
 
 
 @pytest.fixture(autouse=True)
@@ -78,28 +65,14 @@ def test_nothing_to_do():
     assert list(run_in_threads(abs, [])) == []
 
 
-LENGTHS = tuple((7 * i) % 11 + 1 for i in range(36))
-
-
-def fold(encoder, cells):
-    return FoldedEncoder(encoder.bert, encoder.proj, cells.tokens, torch.device("cpu"), torch.float32)
-
-
-@pytest.fixture(params=[1, 2])
-def num_threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
+@pytest.mark.parametrize("num_threads", [1, 2])
 def test_cells_keep_their_order_in_batches_of_any_size(num_threads):
+    torch.set_num_threads(num_threads)
     encoder, cells = make_encoder(), make_cells(LENGTHS)
-    folded = fold(encoder, cells)
     with torch.no_grad():
         expected = transformers_embedding(encoder, cells)
     for token_budget in (1, 25, 100, None):
-        out = encode_cells(folded, cells, token_budget)
+        out = encode(encoder, cells, token_budget)
         assert out.shape == (36, 6) and out.device.type == "cpu" and not out.requires_grad
         assert torch.allclose(out, expected, atol=1e-5)
     assert torch.get_num_threads() == num_threads
@@ -115,14 +88,39 @@ def test_one_batch_ahead_gives_the_same(monkeypatch):
 
 def test_no_cells():
     encoder, cells = make_encoder(), make_cells((3,))
-    assert encode_cells(fold(encoder, cells), cells[:0]).shape == (0, 6)
+    assert encode(encoder, cells[:0]).shape == (0, 6)
 
 
 def test_a_progress_bar_counts_cells(monkeypatch):
     encoder, cells = make_encoder(), make_cells((3, 2, 5))
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    encode_cells(fold(encoder, cells), cells, token_budget=5, progress=True)
+    encode(encoder, cells, token_budget=5, progress=True)
     assert "3/3" in sys.stderr.getvalue() and "Encoding" in sys.stderr.getvalue()
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    encode_cells(fold(encoder, cells), cells)
+    encode(encoder, cells)
     assert sys.stderr.getvalue() == ""
+
+
+def test_in_half_precision_and_in_double():
+    encoder, cells = make_encoder(), make_cells()
+    with torch.no_grad():
+        expected = transformers_embedding(encoder, cells)
+    half = encode(encoder, cells, dtype=torch.bfloat16)
+    assert half.dtype == torch.float32 and 1e-5 < (half - expected).abs().max() < 0.1
+    double = encode(encoder, cells, dtype=torch.float64)
+    assert double.dtype == torch.float32 and torch.allclose(double, expected, atol=1e-5)
+    assert encoder.proj.weight.dtype == torch.float32
+
+
+def test_the_modules_of_the_caller_stay_in_training():
+    encoder, cells = make_encoder(dropout=0.5), make_cells()
+    expected = encode(encoder, cells)
+    encoder.train()
+    encoder.bert.encoder.eval()
+    assert torch.equal(encode(encoder, cells), expected)
+    assert encoder.bert.training and not encoder.bert.encoder.training
+
+
+def test_a_budget_of_nothing():
+    with pytest.raises(ValueError, match="'token_budget' must be at least 1 \\(got 0\\)"):
+        encode(make_encoder(), make_cells(), 0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stofm_pyg.models.cell_encoder.files import read_part, read_proj, save_bert, save_proj, save_state
+from stofm_pyg.models.cell_encoder.files import read_part, read_proj, save_bert, save_part, save_proj
 from tests.cell_encoders import make_encoder
 
 
@@ -54,15 +54,24 @@ def test_a_pickle_that_runs_something_is_refused(tmp_path, save):
     assert not (tmp_path / "made").exists()
 
 
+def test_parts(tmp_path):
+    part = torch.nn.Linear(4, 3)
+    save_part(part, tmp_path, "part")
+    assert torch.equal(read_part(tmp_path, "part")["weight"], part.weight)
+    save_part(None, tmp_path, "part")
+    assert read_part(tmp_path, "part") is None and list(tmp_path.iterdir()) == []
+    save_part(None, tmp_path, "part")
+
+
 def test_truncated_files(tmp_path):
     save_proj(torch.nn.Linear(4, 3), tmp_path / "proj.bin")
-    save_state(torch.nn.Linear(4, 3), tmp_path / "head")
+    save_part(torch.nn.Linear(4, 3), tmp_path, "head")
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match="damaged"):
         read_proj(tmp_path / "proj.bin", 4)
     with pytest.raises(ValueError, match="damaged"):
-        read_part(tmp_path / "head")
+        read_part(tmp_path, "head")
     (tmp_path / "proj.bin").write_bytes(b"")
     with pytest.raises(ValueError, match="damaged"):
         read_proj(tmp_path / "proj.bin", 4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stofm_pyg.data import CellTokens
-from stofm_pyg.models.cell_encoder._check_tokens import check_tokens
+from stofm_pyg.models.cell_encoder.checks import check_tokens
 
 
 def make(*cells, fingerprint=None):
@@ -33,3 +33,12 @@ def test_good_tokens():
 def test_bad_tokens(cells, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         check_tokens(cells, vocab_size=10, max_length=3)
+
+
+def test_tokens_of_another_vocabulary():
+    cells = make([9, 1], fingerprint="abcdef0123456789")
+    check_tokens(cells, 10, 3)
+    check_tokens(cells, 10, 3, "abcdef0123456789")
+    check_tokens(make([9, 1]), 10, 3, "0123456789abcdef")
+    with pytest.raises(ValueError, match="vocabulary abcdef012345, the encoder is of .* 0123456789ab"):
+        check_tokens(cells, 10, 3, "0123456789abcdef")

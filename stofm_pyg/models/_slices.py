@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from anndata import AnnData
+from torch import Tensor
+from torch_geometric.data import Data
+from tqdm import tqdm
+
+from stofm_pyg.data import to_anndata
+from stofm_pyg.data.slices.convert import build_data
+from stofm_pyg.data.slices.positions import get_positions
+from stofm_pyg.data.slices.reader import SliceReader
+from stofm_pyg.models.features import Features, GivenFeatures, TokenFeatures
+from stofm_pyg.nn.node_type import cell_mask
+
+# Where things are found may differ from AnnData to AnnData; all else belongs to the model.
+WHERE = ("slice_key", "spatial_key", "layer", "microns_per_unit")
+
+
+def model_slices(
+    model: torch.nn.Module,
+    source: AnnData | str | os.PathLike,
+    cache: str | os.PathLike | None,
+    where: Mapping[str, Any],
+) -> Iterator[Data]:
+    r"""Yields the slices of a source, made as those that a model was fitted to, one at a time."""
+    reader = _reader(model, source, where)
+    for name in reader.rows:
+        yield _slice(model.features, reader, name, cache)
+
+
+def embed_sources(
+    model: torch.nn.Module,
+    source: AnnData | str | os.PathLike,
+    embedded: Callable[[Data, tqdm], Tensor],
+    key_added: str | None,
+    cache: str | os.PathLike | None,
+    where: Mapping[str, Any],
+    progress: bool,
+) -> AnnData | Tensor:
+    r"""Embeds the slices of a source, see :meth:`SToFM.embed`."""
+    if isinstance(source, AnnData) and source.is_view and source.isbacked and key_added is not None:
+        raise ValueError(
+            f"Cannot write to a view of the backed file '{source.filename}'. Call 'adata = "
+            f"adata.to_memory()' first."
+        )
+    reader = _reader(model, source, where)
+    slices, parts = [], []
+    with tqdm(total=reader.num_cells, desc="Embedding", unit="cell", disable=not progress) as bar:
+        for name in reader.rows:
+            data = _slice(model.features, reader, name, cache)
+            parts.append(embedded(data, bar))
+            cells = data.cell_id[cell_mask(data)]
+            slices.append(Data(cell_id=cells, num_nodes=cells.numel()))
+    if isinstance(source, AnnData) and key_added is not None:
+        return to_anndata(slices, source, embedding=parts, embedding_key=key_added)
+    z = torch.empty(reader.num_cells, parts[0].size(1))
+    for data, part in zip(slices, parts, strict=True):
+        z[data.cell_id] = part
+    return z
+
+
+def _reader(model: torch.nn.Module, source, where: Mapping[str, Any]) -> SliceReader:
+    if model.features is None:
+        raise ValueError(
+            "The model has no features of its own and takes no AnnData; give it a cell encoder by "
+            "'set_cell_encoder', or convert the AnnData and pass the slices"
+        )
+    if isinstance(model.features, GivenFeatures):
+        model.features.encode(source)  # Says why it cannot.
+    unknown = [name for name in where if name not in WHERE]
+    if unknown:
+        raise TypeError(
+            f"Unknown argument '{unknown[0]}'; where things are found is said by {', '.join(WHERE)}, "
+            f"all else is the model's"
+        )
+    settings = model.settings.replace(**where)
+    reader = SliceReader(source, settings, required="slice_key" in where)
+    if reader.num_cells == 0:
+        raise ValueError("The AnnData has 0 cells; check the filter that was applied to it")
+    return reader
+
+
+def _slice(features: Features, reader: SliceReader, name: str, cache) -> Data:
+    adata = reader.read(name, features.obsm)
+    own = {"cache": cache} if isinstance(features, TokenFeatures) else {}
+    x = features.encode(adata, **own)
+    pos = get_positions(adata, reader.settings.spatial_key)
+    settings = reader.settings.replace(slice_key=None)
+    cells = adata.obs_names
+    data = build_data(np.asarray(x), pos, reader.rows[name], settings, name=name, cells=cells)
+    data.features = features.fingerprint()
+    return data
