@@ -1,6 +1,7 @@
 import pytest
 
 from stofm_pyg.models import CellEncoder
+from stofm_pyg.models.features import TokenFeatures
 from stofm_pyg.train.pretraining.features import encode_corpus, fit_feature_scale
 from tests.cell_encoders import make_encoder
 from tests.train.pretrain_case import make_corpus
@@ -29,6 +30,7 @@ def cell_encoder(saved_encoder):
 
 @pytest.fixture(scope="session")
 def features(corpus, saved_encoder, tmp_path_factory):
-    """The folder of the embeddings of the corpus by that encoder."""
-    encoder = CellEncoder.from_pretrained(saved_encoder)
-    return encode_corpus(encoder, corpus, tmp_path_factory.mktemp("features"))
+    """What keeps the embeddings of the corpus by that encoder."""
+    encoder = CellEncoder.from_pretrained(saved_encoder).eval()
+    seen = TokenFeatures(encoder, corpus.vocab)
+    return encode_corpus(seen, corpus, tmp_path_factory.mktemp("features"))

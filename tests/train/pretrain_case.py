@@ -1,7 +1,7 @@
 """A corpus of generated tissue and a model so small that it is pre-trained in a second."""
 
-from stofm_pyg.corpus import CorpusSettings, build_corpus
-from stofm_pyg.data import GeneVocab
+from stofm_pyg.corpus import build_corpus
+from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.datasets import generate_tissue
 from stofm_pyg.train.pretraining.config import PretrainConfig
 
@@ -25,11 +25,15 @@ def make_config(**changes):
     return PretrainConfig.from_dict(changes, PretrainConfig.from_dict(CONFIG))
 
 
-def make_corpus(folder, num_slices=3, cells_per_slice=90):
-    adata = generate_tissue(
+def make_tissue(num_slices=3, cells_per_slice=90):
+    return generate_tissue(
         num_slices, cells_per_slice, num_genes=30, num_unobserved=0, num_domains=3, num_cell_types=3
     )
+
+
+def make_corpus(folder, num_slices=3, cells_per_slice=90):
+    adata = make_tissue(num_slices, cells_per_slice)
     adata.write_h5ad(folder / "tissue.h5ad")
-    settings = CorpusSettings(cells_per_part=30, radius=2.5, num_features=5, max_length=16)
+    settings = SliceSettings(cells_per_part=30, radius=2.5, num_features=5, max_length=16)
     vocab = GeneVocab.from_slices([adata])
     return build_corpus([folder / "tissue.h5ad"], folder / "corpus", vocab, settings)

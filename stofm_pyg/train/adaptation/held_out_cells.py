@@ -1,11 +1,10 @@
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from stofm_pyg.data import CellTokens
-from stofm_pyg.loader import MaskGenes
-from stofm_pyg.loader.token_batch import IGNORED, TokenBatch, pad_cells
-from stofm_pyg.loader.token_batches import cut_by_tokens
+from stofm_pyg.loader import MaskGenes, TokenBatch
+from stofm_pyg.loader.token_batch import IGNORED
+from stofm_pyg.loader.token_batches import batches_by_length
 from stofm_pyg.train.objectives.domain_adaptation import DomainAdaptation
 
 
@@ -17,6 +16,9 @@ def split_held_out(num_cells: int, share: float = 0.05, seed: int = 0) -> tuple[
         num_cells (int): The number of cells, at least two.
         share (float, optional): The share that is held out. (default: :obj:`0.05`)
         seed (int, optional): The seed. (default: :obj:`0`)
+
+    Raises:
+        ValueError: There are fewer than two cells, or the share is not between zero and one.
     """
     if num_cells < 2:
         raise ValueError(f"Two cells are needed, one to train on and one held out (got {num_cells})")
@@ -28,7 +30,7 @@ def split_held_out(num_cells: int, share: float = 0.05, seed: int = 0) -> tuple[
 
 
 def held_out_batches(
-    cells: CellTokens, mask: MaskGenes, max_tokens: int, pad_token_id: int = 0, seed: int = 0
+    cells: CellTokens, mask: MaskGenes, max_tokens: int, seed: int = 0
 ) -> list[TokenBatch]:
     r"""Returns each cell once, with masked genes that are the same for a seed.
 
@@ -37,18 +39,13 @@ def held_out_batches(
     Args:
         cells (CellTokens): The cells.
         mask (MaskGenes): What masks them in training.
-        max_tokens (int): The largest number of tokens of a batch, padding included.
-        pad_token_id (int, optional): The token of padding. (default: :obj:`0`)
+        max_tokens (int): The largest number of tokens of a batch.
         seed (int, optional): The seed. (default: :obj:`0`)
     """
     hide = MaskGenes(mask.gene_tokens, mask.mask_token_id, mask.rate, 1.0, 0.0)
     generator = Generator().manual_seed(seed)
-    order = np.argsort(cells.lengths.numpy(), kind="stable")
-    cuts = cut_by_tokens(cells.lengths.numpy()[order], max_tokens)
-    return [
-        hide(pad_cells(cells, torch.from_numpy(index), pad_token_id), generator)
-        for index in np.split(order, cuts[1:-1])
-    ]
+    batches = batches_by_length(cells.lengths, max_tokens)
+    return [hide(TokenBatch.take(cells, index), generator) for index in batches]
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ class AdaptationSettings:
 
     Args:
         num_steps (int, optional): The number of steps. (default: :obj:`1000`)
-        max_tokens (int, optional): The largest number of tokens of a step, both views and padding
-            included. (default: :obj:`4096`)
+        max_tokens (int, optional): The largest number of tokens of a step, both views together, before
+            some are left out of them. (default: :obj:`4096`)
         lr (float, optional): The peak learning rate. (default: :obj:`2e-3`)
         mask_rate (float, optional): The share of genes that are masked. (default: :obj:`0.15`)
         min_share (float, optional): The smallest share of genes that a view keeps.

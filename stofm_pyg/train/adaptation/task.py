@@ -19,6 +19,9 @@ class AdaptationTask:
         cells (CellTokens): The cells, CLS first.
         vocab (GeneVocab): Their vocabulary.
         settings (AdaptationSettings): The settings.
+
+    Raises:
+        ValueError: If too few cells have genes enough.
     """
 
     def __init__(self, cells: CellTokens, vocab: GeneVocab, settings: AdaptationSettings):
@@ -42,21 +45,20 @@ class AdaptationTask:
 
     def batches(self, start: int = 0) -> TokenBatches:
         r"""The batches to train on, from a step on."""
-        settings, pad = self.settings, self.vocab.pad_token_id
+        settings = self.settings
         views = 2 if settings.contrastive_weight > 0 else 1
-        subsample = SubsampleGenes(settings.min_share, pad, self.vocab.eos_token_id)
+        subsample = SubsampleGenes(settings.min_share, self.vocab.eos_token_id)
 
         def view(batch: TokenBatch, generator: Generator) -> TokenBatch:
             return self.mask(subsample(batch, generator), generator)
 
         budget = max(1, settings.max_tokens // views)
-        return TokenBatches(self.train, budget, pad, view, views, start, settings.seed)
+        return TokenBatches(self.train, budget, view, views, start, settings.seed)
 
     def held_out(self) -> list[TokenBatch]:
         r"""The cells held out, with masked genes."""
         settings = self.settings
-        pad = self.vocab.pad_token_id
-        return held_out_batches(self.held, self.mask, settings.max_tokens, pad, settings.seed)
+        return held_out_batches(self.held, self.mask, settings.max_tokens, settings.seed)
 
     def module(self, encoder: CellEncoder) -> DomainAdaptation:
         r"""An encoder with its objectives, on its device."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import save_torch, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ class Checkpoints:
             state = {**state, "score": float(score)}
             # The best first: if it breaks off in between, the run goes on before this step.
             if score < self.best_score:
-                write_atomically(self.best_path, lambda part: torch.save(state, part))
+                write_atomically(self.best_path, lambda part: save_torch(state, part))
                 self._best_score = float(score)
-        write_atomically(self.folder / f"step-{step:08d}.pt", lambda part: torch.save(state, part))
+        write_atomically(self.folder / f"step-{step:08d}.pt", lambda part: save_torch(state, part))
         # With what a process that was killed while it wrote has left.
         for path in [*self.paths()[self.keep :], *self.folder.glob(".*.pt.*.tmp")]:
             path.unlink(missing_ok=True)

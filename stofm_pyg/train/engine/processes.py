@@ -12,9 +12,6 @@ from stofm_pyg.train.engine.micro_batch import MicroBatch
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-MAX_NORM = 1.0
-
-
 class Processes:
     r"""What the processes of a run do together; nothing of it is left in a run without an accelerator.
 
@@ -94,12 +91,12 @@ class Processes:
         else:  # Gradients are averaged over the processes, but losses add up.
             self.accelerator.backward(loss * self.number)
 
-    def clip(self, model: torch.nn.Module) -> Tensor:
-        r"""Scales gradients down to a norm of one and returns what it was."""
+    def clip(self, model: torch.nn.Module, max_norm: float = 1.0) -> Tensor:
+        r"""Scales gradients down to a norm and returns what it was."""
         # The accelerator's own would compare the parameters with those of all models it ever had.
         if hasattr(model, "clip_grad_norm_"):  # FSDP 1, where a process knows its part alone.
-            return model.clip_grad_norm_(MAX_NORM)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
+            return model.clip_grad_norm_(max_norm)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
         return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
     def gather(self, value: Any) -> list[Any]:

@@ -2,8 +2,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
+
+from stofm_pyg._seeds import mixed_seed
 
 
 @contextmanager
@@ -18,8 +19,7 @@ def seeded(device: torch.device, numbers: list[int] | None) -> Iterator[None]:
     if numbers is None:
         yield
         return
-    # Seeds that differ little make generators that are alike at first; a hash parts them.
-    seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    seed = mixed_seed(numbers)
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
         torch.default_generator.manual_seed(seed)

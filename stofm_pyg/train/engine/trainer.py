@@ -1,30 +1,19 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from stofm_pyg.train.engine.micro_batch import MicroBatch, as_micro_batches, item_counts
+from stofm_pyg.train.engine.optimizer import OptimizerConfig
 from stofm_pyg.train.engine.processes import Processes, check_finite, step_scalars
 from stofm_pyg.train.engine.random_state import random_state, seeded, set_random_state
 from stofm_pyg.train.engine.sharded_state import gather_state, spread_module, spread_optimizer
-
-
-def warmup_cosine(step: int, num_steps: int) -> float:
-    r"""The share of the peak learning rate at a step: a tenth of linear warm-up, then a cosine."""
-    warmup = max(1, num_steps // 10)
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, num_steps - warmup))
-    return 0.5 * (1 + math.cos(math.pi * progress))
-
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -34,7 +23,7 @@ class Trainer:
     r"""Minimises what a module returns as :obj:`"loss"`; it knows nothing else of the module.
 
     AdamW, the gradient clipped to a norm of one, the learning rate warmed up linearly over the first
-    tenth of the steps and then annealed to zero along a cosine.
+    tenth of the steps and then annealed to zero along a cosine, unless told otherwise.
 
     A step is a batch, or a list of :class:`MicroBatch` whose gradients add up; each process has its own,
     equally many. A module with a method :obj:`counts(batch)`, which returns of how many items each of
@@ -61,6 +50,7 @@ class Trainer:
             global generator is used. (default: :obj:`None`)
         stop (Callable, optional): Asked in every step whether to end after it, as :class:`Termination`
             is; one process that says so ends all. (default: :obj:`None`)
+        optimizer (OptimizerConfig, optional): The optimiser and its schedule. (default: :obj:`None`)
     """
 
     def __init__(
@@ -73,6 +63,7 @@ class Trainer:
         accelerator: Accelerator | None = None,
         seed: int | None = None,
         stop: Callable[[], bool] | None = None,
+        optimizer: OptimizerConfig | None = None,
     ):
         if not 0 < lr < float("inf"):
             raise ValueError(f"'lr' must be positive and finite (got {lr})")
@@ -84,6 +75,7 @@ class Trainer:
         self.on_step = on_step
         self.seed = seed
         self.stop = stop
+        self.optimizer = optimizer or OptimizerConfig()
         self.step = 0
         #: Whether the last :meth:`fit` ended because :obj:`stop` said so.
         self.stopped = False
@@ -161,8 +153,8 @@ class Trainer:
             self._model = self._processes.prepare(self.module)
         self._device = self._processes.device(self.module)
         params = [p for p in self._model.parameters() if p.requires_grad]
-        self._optimizer = AdamW(params, lr=self.lr, weight_decay=self.weight_decay, fused=True)
-        self._schedule = LambdaLR(self._optimizer, lambda step: warmup_cosine(step, num_steps))
+        self._optimizer = self.optimizer.make(params, self.lr, self.weight_decay)
+        self._schedule = LambdaLR(self._optimizer, lambda step: self.optimizer.rate(step, num_steps))
         self.step, self.stopped = 0, False
         self._resume()
         self._model.train()
@@ -193,7 +185,7 @@ class Trainer:
                 losses = self._losses(part.batch.to(self._device), share)
                 processes.backward(losses["loss"])
             rows.append({name: value.detach() for name, value in losses.items()})
-        norm = processes.clip(self._model)
+        norm = processes.clip(self._model, self.optimizer.clip_norm)
         stop = self.stop is not None and self.stop()
         scalars, stopped = step_scalars(processes, rows, norm, stop)
         check_finite(processes, scalars, rows, parts, self.step + 1, self.lr)

@@ -21,10 +21,14 @@ class DomainAdaptation(torch.nn.Module):
     Args:
         encoder (CellEncoder): The encoder, with a head for masked genes.
         mgm (MaskedGeneModelling): Masked gene modelling, on all views.
-        contrastive (ContrastiveCells): The contrastive loss of the pooled embeddings, between two views.
+        contrastive (ContrastiveCells): The contrastive loss of the pooled embeddings, between two views;
+            of their differences from the mean of the batch, as embeddings share a large mean.
         mgm_weight (float, optional): :math:`w_{mgm}`. (default: :obj:`1.0`)
         contrastive_weight (float, optional): :math:`w_{con}`; zero is masked gene modelling alone.
             (default: :obj:`1.0`)
+
+    Raises:
+        ValueError: If weights are negative or both zero, or the encoder has no head.
     """
 
     def __init__(
@@ -58,18 +62,22 @@ class DomainAdaptation(torch.nn.Module):
         mgm, accuracy = self.mgm(states, batch.labels, self.encoder.gene_head, self.embedding)
         losses = {"mgm": mgm, "accuracy": accuracy.detach(), "loss": self.mgm_weight * mgm}
         if batch.num_views == 2 and self.contrastive_weight > 0:
-            first, second = F.normalize(self.encoder.proj(states[:, 0]), dim=-1).chunk(2)
+            pooled = self.pooled(states, batch)
+            first, second = (pooled - pooled.mean(dim=0)).chunk(2)
             losses["contrastive"] = self.contrastive(first, second)
             losses["loss"] = losses["loss"] + self.contrastive_weight * losses["contrastive"]
         return losses
 
     def states(self, batch: TokenBatch) -> Tensor:
-        r"""Returns the states :math:`(B, L, C)` of all tokens."""
-        # Cells of one length have nothing to hide, and attention without a mask is faster.
-        mask = None if bool(batch.attention_mask.all()) else batch.attention_mask.long()
-        return self.encoder.bert(input_ids=batch.input_ids, attention_mask=mask).last_hidden_state
+        r"""Returns the states :math:`(T, C)` of all tokens."""
+        return self.encoder.hidden_states(batch.tokens, batch.lengths)
+
+    def pooled(self, states: Tensor, batch: TokenBatch) -> Tensor:
+        r"""Returns the embeddings :math:`(B, C_{out})`, of length one, of all rows from the states of
+        their tokens :math:`(T, C)`."""
+        return F.normalize(self.encoder.proj(states[batch.ptr[:-1]]), dim=-1)
 
     @property
     def embedding(self) -> Tensor:
-        r"""The embeddings of all tokens :math:`(T, C)`."""
+        r"""The embeddings of all tokens :math:`(V, C)`."""
         return self.encoder.bert.get_input_embeddings().weight

@@ -2,8 +2,8 @@ import torch
 from torch import Generator, Tensor
 from torch_geometric.data import Data
 
-from stofm_pyg.loader import MaskGenes, SubsampleGenes
-from stofm_pyg.loader.token_batch import TokenBatch, pad_cells, stack_views
+from stofm_pyg.data import CellTokens
+from stofm_pyg.loader import MaskGenes, SubsampleGenes, TokenBatch
 from stofm_pyg.models.cell_encoder.model import CellEncoder
 from stofm_pyg.models.joint_model import batch_tokens
 from stofm_pyg.nn import SliceEncoderOutput
@@ -63,12 +63,12 @@ class GeneObjective(torch.nn.Module):
         views = self._views(cells, Generator().manual_seed(seed))
         return adaptation(views.to(device))["contrastive" if self.contrastive else "mgm"]
 
-    def _views(self, cells, generator: Generator) -> TokenBatch:
+    def _views(self, cells: CellTokens, generator: Generator) -> TokenBatch:
         chosen = torch.randperm(len(cells), generator=generator)[: self.num_cells]
-        batch = pad_cells(cells, chosen, self.subsample.pad_token_id)
+        batch = TokenBatch.take(cells, chosen)
         count = 2 if self.contrastive else 1
         views = [self.mask(self.subsample(batch, generator), generator) for _ in range(count)]
-        return stack_views(views, self.subsample.pad_token_id)
+        return TokenBatch.stack(views)
 
     def __repr__(self) -> str:
         kind = "contrastive" if self.contrastive else "mgm"

@@ -18,14 +18,18 @@ class MaskedGeneModelling(torch.nn.Module):
     among those that do are the same. Embeddings and biases of other tokens then stay as they were.
 
     Args:
-        num_tokens (int): The number of tokens of the vocabulary :math:`T`.
+        num_tokens (int): The number of tokens of the vocabulary :math:`V`.
         tokens (torch.Tensor, optional): The tokens that can be the answer :math:`(G)`; all if
             :obj:`None`. (default: :obj:`None`)
 
     Shapes:
-        - **input:** states :math:`(B, L, C)`, labels :math:`(B, L)` with -100 where nothing is asked,
-          the :class:`~stofm_pyg.models.GeneHead`, and the embeddings of all tokens :math:`(T, C)`
+        - **input:** states :math:`(*, C)`, labels :math:`(*)` with -100 where nothing is asked, the
+          :class:`~stofm_pyg.models.cell_encoder.GeneHead`, and the embeddings of all tokens
+          :math:`(V, C)`
         - **output:** the cross-entropy, a scalar in nats, and the share of right answers, a scalar
+
+    Raises:
+        ValueError: If :obj:`tokens` are none, or outside the vocabulary.
     """
 
     def __init__(self, num_tokens: int, tokens: Tensor | None = None):
@@ -46,7 +50,11 @@ class MaskedGeneModelling(torch.nn.Module):
     def forward(
         self, states: Tensor, labels: Tensor, head: GeneHead, embedding: Tensor
     ) -> tuple[Tensor, Tensor]:
-        r"""Runs the forward pass of the module; a batch without a label gives zero for both."""
+        r"""Runs the forward pass of the module; a batch without a label gives zero for both.
+
+        Raises:
+            ValueError: If a label is not among :obj:`tokens`.
+        """
         asked = labels != IGNORED
         if not bool(asked.any()):
             return states.sum() * 0.0, states.new_zeros(())

@@ -1,3 +1,4 @@
+import copy
 import json
 import logging
 from dataclasses import asdict, replace
@@ -8,7 +9,7 @@ import torch
 from stofm_pyg._files import write_atomically
 from stofm_pyg.data import CellTokens
 from stofm_pyg.models import CellEncoder
-from stofm_pyg.models.cell_encoder.start import spread_embeddings
+from stofm_pyg.models.cell_encoder import GeneBag, max_components, start_as_bag
 from stofm_pyg.train.adaptation._adapt_cell_encoder import adapt_cell_encoder
 from stofm_pyg.train.pretraining.curves import PretrainCurves
 from stofm_pyg.train.pretraining.features import fit_feature_scale, some_cells
@@ -20,7 +21,9 @@ FOLDER, READY, NAME = "frozen_encoder", "ready.json", "adaptation"
 SAVE_EVERY = 100
 
 
-def prepare_cell_encoder(run: PretrainRun, given: CellEncoder | None = None) -> CellEncoder | None:
+def prepare_cell_encoder(
+    run: PretrainRun, given: CellEncoder | None = None, scale: bool = True
+) -> CellEncoder | None:
     r"""Returns the cell encoder that the first stage keeps frozen, with a scale of its embeddings: a
     given one, or one from scratch that is adapted to cells of the corpus first. It is kept in the
     folder of the run.
@@ -29,6 +32,7 @@ def prepare_cell_encoder(run: PretrainRun, given: CellEncoder | None = None) -> 
         run (PretrainRun): The run.
         given (CellEncoder, optional): An encoder for the vocabulary of the corpus.
             (default: :obj:`None`)
+        scale (bool, optional): Whether an encoder without a scale gets one. (default: :obj:`True`)
 
     Returns:
         The encoder; :obj:`None` if the run was told to end before it was ready.
@@ -36,10 +40,11 @@ def prepare_cell_encoder(run: PretrainRun, given: CellEncoder | None = None) -> 
     folder = run.out / FOLDER
     stopped = False
     if run.first and not (run.resume and _is_ready(run, folder)):
-        encoder = given if given is not None else _from_scratch(run)
+        # The caller's encoder stays as it is.
+        encoder = copy.deepcopy(given) if given is not None else _from_scratch(run)
         stopped = encoder is None
         if not stopped:
-            if encoder.scale is None:
+            if scale and encoder.scale is None:
                 encoder.scale = fit_feature_scale(
                     encoder.to(run.device), run.train, seed=run.config.seed
                 )
@@ -73,13 +78,14 @@ def _from_scratch(run: PretrainRun) -> CellEncoder | None:
             gene_head=True,
             vocab_fingerprint=vocab.fingerprint,
         )
-        spread_embeddings(encoder)
-        if config.adaptation.num_steps == 0:
-            return encoder.eval()
         generator = torch.Generator().manual_seed(config.seed)
         share = min(1.0, config.adaptation_cells / run.train.num_cells)
         parts = [some_cells(shard, share, generator) for shard in run.train.shards]
-        cells = CellTokens.concat(parts).truncate(encoder.max_length)
+        parts = [part.truncate(encoder.max_length) for part in parts]
+        start_as_bag(encoder, GeneBag.fit(parts, len(vocab), max_components(encoder)))
+        if config.adaptation.num_steps == 0:
+            return encoder.eval()
+        cells = CellTokens.concat(parts)
         settings = replace(config.adaptation, seed=config.seed)
         return _adapted(run, encoder.to(run.device), cells, settings)
 
@@ -90,7 +96,9 @@ def _adapted(run: PretrainRun, encoder: CellEncoder, cells: CellTokens, settings
     def on_step(step: int, scalars: dict[str, float]):
         nonlocal curves
         if curves is None:
-            curves = PretrainCurves(run.out / CURVES, NAME, step - 1, settings.num_steps, 0.0, True)
+            curves = PretrainCurves(
+                run.out / CURVES, NAME, step - 1, settings.num_steps, 0.0, True, bar=run.shown
+            )
         curves.add(step, scalars)
         if step % SAVE_EVERY == 0:
             curves.flush()

@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 from stofm_pyg._files import write_atomically
+from stofm_pyg.models.read_out import ReadOut
 from stofm_pyg.train.adaptation.settings import AdaptationSettings
+from stofm_pyg.train.engine.optimizer import OptimizerConfig
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,17 @@ class StageConfig:
     r"""One stage of pre-training.
 
     Args:
-        num_epochs (int, optional): Passes over all subpatches. (default: :obj:`2`)
+        num_epochs (int, optional): Passes over all cells. (default: :obj:`2`)
+        max_steps (int, optional): The most steps, whatever the number of passes; zero for no limit.
+            (default: :obj:`0`)
+        min_cells (int, optional): The smallest number of cells of a random region; zero to train on the
+            subpatches themselves. (default: :obj:`0`)
+        max_cells (int, optional): The largest. (default: :obj:`0`)
         lr (float, optional): The peak learning rate. (default: :obj:`3e-4`)
         weight_decay (float, optional): The weight decay. (default: :obj:`0.01`)
-        batch_size (int, optional): Subpatches of a step, over all processes. (default: :obj:`4`)
-        micro_batch_size (int, optional): Subpatches that a process computes at a time.
+        optimizer (OptimizerConfig, optional): The optimiser and its schedule.
+        batch_size (int, optional): Regions of a step, over all processes. (default: :obj:`4`)
+        micro_batch_size (int, optional): Regions that a process computes at a time.
             (default: :obj:`1`)
         objectives (dict, optional): The weight of each objective, see
             :obj:`stofm_pyg.train.pretraining.objectives`. (default: :obj:`{"mcm": 1.0, "pdr": 0.01}`)
@@ -30,7 +38,7 @@ class StageConfig:
         move_rate (float, optional): The share of cells that are moved. (default: :obj:`0.1`)
         sigma (float, optional): The standard deviation of their moves along each axis, in mean spacings
             of cells. (default: :obj:`5.0`)
-        drop_rate (float, optional): The share of cells left out of a subpatch, others each time.
+        drop_rate (float, optional): The share of cells left out of a region, others each time.
             (default: :obj:`0.15`)
         scale (float, optional): Positions are scaled by a random factor between one minus and one plus
             this. (default: :obj:`0.1`)
@@ -38,16 +46,23 @@ class StageConfig:
             standard deviation. (default: :obj:`0.5`)
         max_tokens (int, optional): Where the cell encoder is trained, the tokens that are computed at a
             time, forwards and again backwards. (default: :obj:`16_384`)
-        gene_cells (int, optional): Cells of a subpatch for objectives of the gene scale.
+        gene_cells (int, optional): Cells of a region for objectives of the gene scale.
             (default: :obj:`64`)
         save_every (int, optional): Steps between checkpoints. (default: :obj:`200`)
-        evaluate_every (int, optional): Steps between evaluations on the slices held out; at the end of
-            each epoch there is one in any case. (default: :obj:`200`)
+        evaluate_every (int, optional): Steps between evaluations on the slices held out; at the end
+            there is one in any case. (default: :obj:`200`)
+
+    Raises:
+        ValueError: A number is out of its range, or there is no objective.
     """
 
     num_epochs: int = 2
+    max_steps: int = 0
+    min_cells: int = 0
+    max_cells: int = 0
     lr: float = 3e-4
     weight_decay: float = 0.01
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     batch_size: int = 4
     micro_batch_size: int = 1
     objectives: Mapping[str, float] = field(default_factory=lambda: {"mcm": 1.0, "pdr": 0.01})
@@ -69,8 +84,14 @@ class StageConfig:
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"'{name}' must be at least 1 (got {getattr(self, name)})")
-        if self.num_epochs < 0:
-            raise ValueError(f"'num_epochs' must not be negative (got {self.num_epochs})")
+        for name in ("num_epochs", "max_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"'{name}' must not be negative (got {getattr(self, name)})")
+        if not 0 <= self.min_cells <= self.max_cells or (self.min_cells == 0 < self.max_cells):
+            raise ValueError(
+                f"'min_cells' and 'max_cells' must be ordered and positive, or both zero (got "
+                f"{self.min_cells} and {self.max_cells})"
+            )
         if not 0 <= self.drop_rate < 1:
             raise ValueError(f"'drop_rate' must lie in [0, 1) (got {self.drop_rate})")
         if not 0 <= self.scale < 1:
@@ -80,6 +101,16 @@ class StageConfig:
                 f"'objectives' takes at least one objective, with weights that are not negative (got "
                 f"{dict(self.objectives)})"
             )
+
+    @property
+    def moves_cells(self) -> bool:
+        r"""Whether cells are moved, since their distances are to be recovered."""
+        return self.objectives.get("pdr", 0.0) > 0
+
+    def num_steps(self, steps_per_epoch: int) -> int:
+        r"""The number of steps of the stage."""
+        steps = self.num_epochs * steps_per_epoch
+        return min(steps, self.max_steps) if self.max_steps > 0 else steps
 
 
 @dataclass(frozen=True)
@@ -100,8 +131,8 @@ class ModelConfig:
     r"""The slice encoder, see :class:`~stofm_pyg.models.SToFM`, and how it begins.
 
     :obj:`mask_vector` is :obj:`"learned"`, or :obj:`"official"`, the constant of the official code.
-    With :obj:`local_start` attention begins as :meth:`~stofm_pyg.nn._start_local` says, and with
-    :obj:`center` features are centred in each slice. Neither is in the paper; little data needs both.
+    With :obj:`local_start` attention begins as :meth:`~stofm_pyg.nn.start_local` says, which is not in
+    the paper; little data needs it.
     """
 
     hidden_channels: int = 256
@@ -115,24 +146,26 @@ class ModelConfig:
     pre_norm: bool = True
     mask_vector: str = "learned"
     local_start: bool = False
-    center: bool = False
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    r"""All that pre-training depends on, but for the corpus; the defaults are those of the paper where
+    r"""All that pre-training depends on, but for the slices; the defaults are those of the paper where
     it states them.
 
     Args:
         cell_encoder (CellEncoderConfig, optional): The cell encoder, where none is given.
         model (ModelConfig, optional): The slice encoder.
+        center (bool, optional): Whether embeddings of a cell encoder are centred in each slice, as
+            other features always are. (default: :obj:`False`)
         adaptation (AdaptationSettings, optional): How a cell encoder from scratch is trained first, on
             its own; with :obj:`num_steps=0` it stays as it is.
         adaptation_cells (int, optional): The largest number of cells for that.
             (default: :obj:`200_000`)
-        stage_1 (StageConfig, optional): The stage with the cell encoder frozen: two epochs.
-        stage_2 (StageConfig, optional): The stage that trains both: one epoch. With zero epochs a stage
-            is left out.
+        stage_1 (StageConfig, optional): The stage with the features as they are: two epochs.
+        stage_2 (StageConfig, optional): The stage that trains the cell encoder, too, where there is
+            one: one epoch. With zero epochs a stage is left out.
+        read_out (ReadOut, optional): What becomes the embedding.
         held_out (int or list[str], optional): The names of the slices that are held out, or how many:
             the last ones of the corpus. (default: :obj:`1`)
         held_out_draws (int, optional): How often each held-out subpatch is masked. (default: :obj:`2`)
@@ -141,10 +174,12 @@ class PretrainConfig:
 
     cell_encoder: CellEncoderConfig = field(default_factory=CellEncoderConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    center: bool = False
     adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
     adaptation_cells: int = 200_000
     stage_1: StageConfig = field(default_factory=StageConfig)
     stage_2: StageConfig = field(default_factory=lambda: StageConfig(num_epochs=1, lr=1e-4))
+    read_out: ReadOut = field(default_factory=ReadOut)
     held_out: int | list[str] = 1
     held_out_draws: int = 2
     seed: int = 0
@@ -171,8 +206,10 @@ class PretrainConfig:
         if not path.is_file():
             raise FileNotFoundError(f"There is no configuration '{path}'; check the path")
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML, too.
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8")
+            # JSON's 3e-05, without a point, is a word in YAML.
+            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        except (yaml.YAMLError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"'{path}' is neither YAML nor JSON: {error}") from error
         if not isinstance(values, Mapping):
             raise ValueError(f"'{path}' holds a {type(values).__name__}; write 'key: value' lines")
@@ -217,6 +254,8 @@ def _checked(name: str, value: Any, old: Any) -> Any:
         if isinstance(value, Mapping):
             return {str(key): float(item) for key, item in value.items()}
         raise TypeError(f"'{name}' takes keys and values of its own (got {value!r})")
+    if isinstance(old, tuple) and isinstance(value, (list, tuple)):
+        return tuple(value)
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(old):

@@ -30,16 +30,30 @@ class PretrainCurves:
         cells_per_step (float): Cells of a step, on average, over all processes; zero where that is not
             known, and then there is no throughput.
         shown (bool): Whether this is the first process.
+        bar (bool, optional): Whether to show the progress bar; as :obj:`shown` without.
+            (default: :obj:`None`)
     """
 
     def __init__(
-        self, folder: Path, stage: str, start: int, num_steps: int, cells_per_step: float, shown: bool
+        self,
+        folder: Path,
+        stage: str,
+        start: int,
+        num_steps: int,
+        cells_per_step: float,
+        shown: bool,
+        bar: bool | None = None,
     ):
         self.stage = stage
         self.cells_per_step = cells_per_step
         self._writer = SummaryWriter(str(folder / stage), purge_step=start + 1) if shown else None
         self._bar = tqdm(
-            total=num_steps, initial=start, desc=stage, unit="step", disable=not shown, smoothing=0.05
+            total=num_steps,
+            initial=start,
+            desc=stage,
+            unit="step",
+            disable=not (shown if bar is None else bar),
+            smoothing=0.05,
         )
         self._since = time.perf_counter()
         self._waited = 0.0

@@ -1,17 +1,16 @@
-from os import PathLike
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.transforms import Compose
 
 from stofm_pyg._scatter import scatter_mean
-from stofm_pyg.corpus import Corpus, CorpusDataset
+from stofm_pyg.corpus import Corpus, CorpusDataset, FeatureStore
 from stofm_pyg.nn import NodeType
+from stofm_pyg.nn.node_type import cell_mask
 from stofm_pyg.train.pretraining.config import StageConfig
-from stofm_pyg.train.pretraining.transforms import held_out_transform
-from stofm_pyg.transforms import ConnectVirtualCells, MaskCells
-from stofm_pyg.transforms._positions import cell_mask
+from stofm_pyg.train.pretraining.transforms import graph_transforms, held_out_transform
+from stofm_pyg.transforms import AddCLS, MaskCells
 
 
 class HeldOutSlices:
@@ -20,29 +19,33 @@ class HeldOutSlices:
 
     Args:
         corpus (Corpus): The slices.
-        features (PathLike): The embeddings of their cells, the truth of masked cell modelling.
+        features (FeatureStore): The features of their cells, the truth of masked cell modelling.
         stage (StageConfig): How cells are masked and moved.
         draws (int, optional): How often each subpatch is. (default: :obj:`1`)
         tokens (bool, optional): Whether the model takes tokens. (default: :obj:`False`)
         seed (int, optional): The seed. (default: :obj:`0`)
+        graph (str, optional): How nodes are tied, :obj:`SToFM.graph`. (default: :obj:`"radius"`)
     """
 
     def __init__(
         self,
         corpus: Corpus,
-        features: PathLike,
+        features: FeatureStore,
         stage: StageConfig,
         draws: int = 1,
         tokens: bool = False,
         seed: int = 0,
+        graph: str = "radius",
     ):
         self.corpus = corpus
         self.draws = draws
-        transform = held_out_transform(corpus.settings, stage)
+        transform = held_out_transform(corpus.settings, stage, graph)
         self._asked = CorpusDataset(corpus, features, tokens, transform=transform, seed=seed)
         masks = MaskCells(stage.mask_rate)
         self._masked = CorpusDataset(corpus, features, False, False, transform=masks, seed=seed)
-        self._whole = CorpusDataset(corpus, features, tokens, transform=ConnectVirtualCells())
+        tie, hubs = graph_transforms(corpus.settings, graph)
+        whole = Compose([AddCLS(), tie]) if graph == "official" else hubs[0]
+        self._whole = CorpusDataset(corpus, features, tokens, transform=whole)
 
     @torch.no_grad()
     def evaluate(self, module: torch.nn.Module) -> dict[str, float]:
@@ -86,8 +89,9 @@ class HeldOutSlices:
                 shown = visible_mean(data)
                 neighbour.add(mean_neighbours(data) - shown, data.target - shown)
                 mean.add(torch.zeros_like(data.target), data.target - shown)
-                distance = self._asked[index, draw].pair_distance[:, None]
-                if distance.numel() > 0:
+                distance = self._asked[index, draw].get("pair_distance")
+                if distance is not None and distance.numel() > 0:
+                    distance = distance[:, None]
                     pairs.add(distance.mean().expand_as(distance), distance)
         return {
             "mean_neighbour_mse": neighbour.mse,

@@ -13,7 +13,9 @@ from stofm_pyg.models import CellEncoder, SToFM
 from stofm_pyg.train.objectives.gene_objective import GeneObjective
 from stofm_pyg.train.objectives.masked_cell_modelling import MaskedCellModelling
 from stofm_pyg.train.objectives.pairwise_distance_recovery import PairwiseDistanceRecovery
+from stofm_pyg.train.objectives.ring_recovery import RingRecovery
 from stofm_pyg.train.pretraining.config import StageConfig
+from stofm_pyg.transforms.rings import RINGS
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class ObjectiveContext:
 
     Args:
         model (SToFM): The slice encoder.
-        cell_encoder (CellEncoder): The cell encoder.
-        vocab (GeneVocab): Its vocabulary.
+        cell_encoder (CellEncoder, optional): The cell encoder, if there is one.
+        vocab (GeneVocab, optional): Its vocabulary.
         corpus (Corpus): The slices to train on.
         radius (float): The radius of the graph.
         stage (StageConfig): The stage.
@@ -31,8 +33,8 @@ class ObjectiveContext:
     """
 
     model: SToFM
-    cell_encoder: CellEncoder
-    vocab: GeneVocab
+    cell_encoder: CellEncoder | None
+    vocab: GeneVocab | None
     corpus: Corpus
     radius: float
     stage: StageConfig
@@ -60,8 +62,15 @@ def make_contrastive(context: ObjectiveContext) -> torch.nn.Module:
     return _gene_objective(context, contrastive=True)
 
 
+def make_rings(context: ObjectiveContext) -> torch.nn.Module:
+    r"""Ring recovery."""
+    encoder = context.model.encoder
+    return RingRecovery(encoder.hidden_channels, encoder.in_channels, len(RINGS))
+
+
 OBJECTIVES: Mapping[str, Callable[[ObjectiveContext], torch.nn.Module]] = {
     "mcm": make_mcm,
+    "rings": make_rings,
     "pdr": make_pdr,
     "mgm": make_mgm,
     "contrastive": make_contrastive,
@@ -97,7 +106,7 @@ def _gene_objective(context: ObjectiveContext, contrastive: bool) -> GeneObjecti
     return GeneObjective(
         context.cell_encoder,
         MaskGenes(torch.cat(parts).unique(), vocab.mask_token_id),
-        SubsampleGenes(pad_token_id=vocab.pad_token_id, eos_token_id=vocab.eos_token_id),
+        SubsampleGenes(eos_token_id=vocab.eos_token_id),
         contrastive,
         context.stage.gene_cells,
     )

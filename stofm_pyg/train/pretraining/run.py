@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from stofm_pyg.corpus import Corpus
+from stofm_pyg.train.engine.devices import find_device
 from stofm_pyg.train.pretraining.config import PretrainConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-CHECKPOINTS, CURVES, FEATURES = "checkpoints", "tensorboard", "features"
+CHECKPOINTS, CURVES, CELLS = "checkpoints", "tensorboard", "cells"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class PretrainRun:
         num_workers (int, optional): Processes that load subpatches. (default: :obj:`0`)
         stop (Callable, optional): Says whether to end after the step. (default: :obj:`None`)
         resume (bool, optional): Whether to go on from what is in the folder. (default: :obj:`False`)
+        device_name (str, optional): Where to compute without an accelerator; :obj:`"auto"` is a GPU
+            where there is one. (default: :obj:`"auto"`)
+        progress (bool, optional): Whether to show progress bars. (default: :obj:`True`)
+        began_with (dict, optional): Hashes of what else the run was given, by name.
+            (default: :obj:`{}`)
     """
 
     corpus: Corpus
@@ -39,10 +45,15 @@ class PretrainRun:
     num_workers: int = 0
     stop: Callable[[], bool] | None = None
     resume: bool = False
+    device_name: str = "auto"
+    progress: bool = True
+    began_with: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def held_out(self) -> Corpus:
-        r"""The slices that are not trained on."""
+        r"""The slices that are not trained on; there may be none."""
+        if self.config.held_out == 0:
+            return self.corpus.select([])
         return self.corpus.select(held_out_names(self.corpus, self.config.held_out))
 
     @cached_property
@@ -71,7 +82,14 @@ class PretrainRun:
     @property
     def device(self) -> torch.device:
         r"""Where this process computes."""
-        return torch.device("cpu") if self.accelerator is None else self.accelerator.device
+        if self.accelerator is not None:
+            return self.accelerator.device
+        return find_device(self.device_name)
+
+    @property
+    def shown(self) -> bool:
+        r"""Whether this process shows its progress."""
+        return self.first and self.progress
 
     def wait(self):
         r"""Waits for all processes."""
@@ -88,7 +106,7 @@ class PretrainRun:
     def marks(self) -> dict[str, Any]:
         r"""What must not change between a run and its continuation, by name."""
         config = self.config.to_dict()
-        return {"corpus": self.corpus.fingerprint, **_flat(config)}
+        return {"corpus": self.corpus.fingerprint, **self.began_with, **_flat(config)}
 
     def check(self, marks: dict[str, Any], where: Path):
         r"""Checks that something was written by a run with this configuration and corpus.

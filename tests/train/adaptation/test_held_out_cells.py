@@ -37,10 +37,10 @@ def test_batches():
     assert torch.cat([b.cells for b in batches]).sort().values.tolist() == list(range(120))
     for batch in batches:
         chosen = batch.labels != IGNORED
-        assert (batch.input_ids[chosen] == 1).all() and chosen.any(dim=1).all()
-        for row, cell in enumerate(batch.cells):
-            whole = torch.where(chosen, batch.labels, batch.input_ids)[row][batch.attention_mask[row]]
-            assert whole.tolist() == CELLS[int(cell)].tolist()
+        assert (batch.tokens[chosen] == 1).all() and (batch.count(chosen) > 0).all()
+        whole = torch.where(chosen, batch.labels, batch.tokens).split(batch.lengths.tolist())
+        for row, cell in zip(whole, batch.cells, strict=True):
+            assert row.tolist() == CELLS[int(cell)].tolist()
     again = held_out_batches(CELLS, MASK, 60, seed=1)
     assert all(torch.equal(a.labels, b.labels) for a, b in zip(batches, again, strict=True))
 

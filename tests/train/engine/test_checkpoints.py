@@ -1,9 +1,11 @@
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 
 from stofm_pyg.train import Checkpoints
+from stofm_pyg.train.engine import checkpoints
 
 
 def save(kept, *steps):
@@ -119,3 +121,15 @@ def test_a_damaged_best(tmp_path, caplog):
         again.save(2, {"step": 2}, 9.0)
     assert "best.pt' is damaged" in caplog.text
     assert again.load_best()["step"] == 2 and again.load_newest()["step"] == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full")
+def test_a_full_disk_is_an_error_that_the_command_line_prints(tmp_path, monkeypatch):
+    kept = Checkpoints(tmp_path)
+    save(kept, 1)
+    # As if the disk were full: each write fails.
+    monkeypatch.setattr(checkpoints, "write_atomically", lambda path, write: write(Path("/dev/full")))
+    with pytest.raises(OSError) as error:
+        kept.save(2, {"x": torch.zeros(100_000)}, score=0.5)
+    assert error.value.errno == 28 and kept.load_newest()["step"] == 1
+    assert kept.best_score == float("inf")

@@ -119,6 +119,6 @@ def test_a_crash_does_not_wait_for_workers():
         "next(steps)\n"
         "raise KeyError('what was wrong')"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, timeout=60)
     assert done.returncode == 1 and b"what was wrong" in done.stderr

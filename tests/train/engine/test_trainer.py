@@ -5,31 +5,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from stofm_pyg.train import MicroBatch, Trainer
-from stofm_pyg.train.engine.trainer import warmup_cosine
-
-
-@pytest.mark.parametrize("num_steps", [20, 100, 1000])
-def test_warmup_cosine(num_steps):
-    warmup = num_steps // 10
-    assert warmup_cosine(0, num_steps) == pytest.approx(1 / warmup)
-    assert warmup_cosine(warmup // 2 - 1, num_steps) == pytest.approx(0.5)
-    assert warmup_cosine(warmup - 1, num_steps) == 1.0
-    assert warmup_cosine(warmup, num_steps) == 1.0
-    assert warmup_cosine((num_steps + warmup) // 2, num_steps) == pytest.approx(0.5)
-    third = warmup + (num_steps - warmup) // 3
-    assert warmup_cosine(third, num_steps) == pytest.approx(0.75)
-    assert warmup_cosine(num_steps, num_steps) == pytest.approx(0.0)
-
-
-def test_warmup_cosine_of_few_steps():
-    assert warmup_cosine(0, 1) == 1.0
-    assert [warmup_cosine(step, 3) for step in range(3)] == pytest.approx([1.0, 1.0, 0.5])
-
-
-@pytest.mark.parametrize("step", [21, 25, 40])
-def test_the_rate_does_not_rise_again_behind_the_last_step(step):
-    assert warmup_cosine(step, 20) == pytest.approx(0.0)
+from stofm_pyg.train import MicroBatch, OptimizerConfig, Trainer
 
 
 class Quadratic(torch.nn.Module):
@@ -126,7 +102,7 @@ def test_the_rate_of_each_step():
     )
     trainer.fit(batches(20), num_steps=20)
     moved = [before - after for before, after in zip(places, places[1:], strict=False)]
-    expected = [0.1 * warmup_cosine(step, 20) for step in range(20)]
+    expected = [0.1 * OptimizerConfig().rate(step, 20) for step in range(20)]
     assert moved == pytest.approx(expected, abs=1e-5)
 
 
@@ -213,7 +189,7 @@ def test_goes_on_from_a_state_to_the_last_digit():
 
     whole = Trainer(Regression(), lr=0.01, on_step=keep)
     history = run(whole, loader)
-    assert rates == pytest.approx([0.01 * warmup_cosine(step, 10) for step in range(1, 11)])
+    assert rates == pytest.approx([0.01 * OptimizerConfig().rate(step, 10) for step in range(1, 11)])
 
     rest = Trainer(Regression(), lr=0.01)
     rest.load_state_dict(states[4])

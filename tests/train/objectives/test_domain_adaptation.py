@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stofm_pyg.loader.token_batch import pad_cells
+from stofm_pyg.loader import TokenBatch
 from stofm_pyg.train import (
     AdaptationSettings,
     AdaptationTask,
@@ -36,7 +36,8 @@ def test_losses_are_those_of_the_objectives():
     states = module.states(batch)
     table = module.encoder.bert.embeddings.word_embeddings.weight
     mgm, accuracy = module.mgm(states, batch.labels, module.encoder.gene_head, table)
-    pooled = F.normalize(module.encoder.proj(states[:, 0]), dim=-1)
+    pooled = F.normalize(module.encoder.proj(states[batch.ptr[:-1]]), dim=-1)
+    pooled = pooled - pooled.mean(dim=0)
     half = len(pooled) // 2
     contrastive = module.contrastive(pooled[:half], pooled[half:])
     assert torch.allclose(losses["mgm"], mgm) and losses["accuracy"] == accuracy
@@ -44,12 +45,14 @@ def test_losses_are_those_of_the_objectives():
     assert torch.allclose(losses["loss"], 2.0 * mgm + 0.5 * contrastive)
 
 
-def test_padding_changes_nothing_and_pooling_is_that_of_the_encoder():
+def test_states_and_pooling_are_those_of_the_encoder():
     module, cells = make_module(), CELLS[:6]
-    batch = pad_cells(cells, torch.arange(6), VOCAB.pad_token_id)
-    assert not batch.attention_mask.all()
-    pooled = F.normalize(module.encoder.proj(module.states(batch)[:, 0]), dim=-1)
-    assert torch.allclose(pooled, module.encoder.encode(cells), atol=1e-5)
+    batch = TokenBatch.take(cells, torch.arange(6))
+    assert batch.lengths.unique().numel() > 1
+    states = module.states(batch)
+    expected = torch.cat([module.encoder.bert(cells[i][None]).last_hidden_state[0] for i in range(6)])
+    assert torch.allclose(states, expected, atol=1e-5)
+    assert torch.allclose(module.pooled(states, batch), module.encoder.encode(cells), atol=1e-5)
 
 
 def test_one_view_has_no_contrastive_loss():
@@ -82,7 +85,7 @@ def test_task_keeps_poor_cells_and_held_out_cells_from_training():
     rich = int((CELLS.lengths >= 10).sum())
     assert len(task.held) == round(0.05 * rich) and len(task.train) == rich - len(task.held)
     assert task.gene_tokens.tolist() == list(range(2, 38))
-    assert all(int(b.input_ids.max()) <= VOCAB.cls_token_id for b in islice(task.batches(), 5))
+    assert all(int(b.tokens.max()) <= VOCAB.cls_token_id for b in islice(task.batches(), 5))
     assert task.batches().max_tokens == 150 and task.batches().num_views == 2
 
 

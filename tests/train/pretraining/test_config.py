@@ -5,6 +5,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stofm_pyg.models import ReadOut
+from stofm_pyg.train import OptimizerConfig
 from stofm_pyg.train.pretraining.config import PretrainConfig, StageConfig
 from stofm_pyg.train.pretraining.presets import PRESETS
 
@@ -13,6 +15,28 @@ def test_the_defaults_are_those_of_the_paper():
     stage = StageConfig()
     assert stage.objectives == {"mcm": 1.0, "pdr": 0.01} and stage.mcm_loss == "mse"
     assert stage.num_epochs == 2 and stage.sigma == 5.0
+
+
+def test_the_optimiser_and_the_read_out_are_settings():
+    changes = {
+        "stage_1": {"optimizer": {"name": "adam", "beta_2": 0.95}},
+        "read_out": {"layers": "all", "part_shares": [1, 0.5]},
+    }
+    config = PretrainConfig.from_dict(changes)
+    assert config.stage_1.optimizer == OptimizerConfig(name="adam", beta_2=0.95)
+    assert config.stage_2.optimizer == OptimizerConfig()
+    assert config.read_out == ReadOut("all", part_shares=(1, 0.5))
+    with pytest.raises(ValueError, match="Unknown key 'stage_1.optimizer.beta' .* did you mean"):
+        PretrainConfig.from_dict({"stage_1": {"optimizer": {"beta": 1}}})
+    with pytest.raises(ValueError, match="Unknown schedule 'step'"):
+        PretrainConfig.from_dict({"stage_1": {"optimizer": {"schedule": "step"}}})
+
+
+def test_how_many_steps():
+    assert StageConfig(num_epochs=3).num_steps(10) == 30
+    assert StageConfig(num_epochs=3, max_steps=7).num_steps(10) == 7
+    assert StageConfig(num_epochs=3, max_steps=70).num_steps(10) == 30
+    assert StageConfig(num_epochs=0, max_steps=7).num_steps(10) == 0
 
 
 def test_defaults_are_not_shared():
@@ -30,9 +54,11 @@ def test_the_stages_are_those_of_the_paper():
 def test_there_and_back(name, tmp_path):
     config = PRESETS[name]
     assert PretrainConfig.from_dict(config.to_dict()) == config
+    plain = json.loads(json.dumps(config.to_dict()))
+    assert PretrainConfig.from_dict(plain) == config
     config.save(tmp_path / "a.json")
     assert PretrainConfig.read(tmp_path / "a.json") == config
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump(config.to_dict()))
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(plain))
     assert PretrainConfig.read(tmp_path / "a.yaml") == config
 
 
@@ -52,6 +78,9 @@ def test_values_replace_those_of_the_preset(lr, seed, names):
         ({"stage_1": {"lrr": 1}}, "Unknown key 'stage_1.lrr' .* did you mean 'stage_1.lr'"),
         ({"zzz": 1}, "Unknown key 'zzz' .* known: adaptation"),
         ({"stage_1": {"batch_size": 0}}, "'batch_size' must be at least 1"),
+        ({"stage_1": {"min_cells": 5}}, "'min_cells' and 'max_cells' must be ordered .*got 5 and 0"),
+        ({"stage_1": {"max_cells": 5}}, "both zero .got 0 and 5"),
+        ({"stage_1": {"max_steps": -1}}, "'max_steps' must not be negative"),
         ({"stage_1": {"num_epochs": -1}}, "'num_epochs' must not be negative"),
         ({"stage_1": {"drop_rate": 1.0}}, "'drop_rate' must lie in"),
         ({"stage_1": {"scale": -0.5}}, "'scale' must lie in"),

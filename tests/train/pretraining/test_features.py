@@ -1,11 +1,12 @@
-import sys
+from itertools import pairwise
 
 import pytest
 import torch
 
-from stofm_pyg.corpus import CorpusDataset
+from stofm_pyg.corpus import CorpusDataset, FeatureStore
+from stofm_pyg.models.features import SpatialSignal, TokenFeatures
 from stofm_pyg.nn import NodeType
-from stofm_pyg.train.pretraining.features import encode_corpus, fit_feature_scale, some_cells
+from stofm_pyg.train.pretraining.features import encode_corpus, fit_feature_scale, some_cells, some_parts
 from tests.cell_encoders import make_encoder
 from tests.train.pretrain_case import make_corpus
 
@@ -21,39 +22,61 @@ def encoder(corpus):
 
 
 def test_each_cell_has_its_embedding_and_each_cluster_its_mean(corpus, encoder, tmp_path):
-    folder = encode_corpus(encoder, corpus, tmp_path)
-    assert folder == tmp_path / encoder.fingerprint()[:16]
-    dataset = CorpusDataset(corpus, folder, tokens=True)
+    store = encode_corpus(TokenFeatures(encoder, corpus.vocab), corpus, tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert store.directory == folder and len(list(folder.iterdir())) == 2
+    dataset = CorpusDataset(corpus, store, tokens=True)
     data = dataset[len(dataset) - 1]
     cells = data.node_type == NodeType.CELL
     shard = corpus.shards[1]
     x = encoder.encode(shard.tokens().truncate(9))
     assert torch.allclose(data.x[cells], x[shard.part_ptr[-2] :], atol=1e-6)
-    for cluster in range(shard.num_virtual):
-        mean = x[shard.cluster == cluster].mean(dim=0)
-        assert torch.allclose(data.x[~cells][cluster], mean, atol=1e-5)
+    cluster = store.open(shard).get_tensor("cluster")
+    assert int((~cells).sum()) == int(cluster.max()) + 1 > 1
+    for number, virtual in enumerate(data.x[~cells]):
+        assert torch.allclose(virtual, x[cluster == number].mean(dim=0), atol=1e-5)
+
+
+def test_centred_features_and_others_have_folders_of_their_own(corpus, encoder, tmp_path):
+    plain = encode_corpus(TokenFeatures(encoder, corpus.vocab), corpus, tmp_path)
+    centred = encode_corpus(TokenFeatures(encoder, corpus.vocab, center=True), corpus, tmp_path)
+    assert plain.directory != centred.directory
+    for shard in corpus.shards:
+        x, other = (store.open(shard).get_tensor("x") for store in (plain, centred))
+        assert torch.allclose(other, x - x.mean(dim=0), atol=1e-6)
+    kept = encode_corpus(TokenFeatures(encoder, corpus.vocab), corpus)
+    assert kept.directory is None
+    assert torch.equal(kept.open(shard).get_tensor("x"), x)
 
 
 def test_nothing_is_encoded_twice(corpus, encoder, tmp_path, monkeypatch):
-    encode_corpus(encoder, corpus, tmp_path, share=(0, 2))
+    features = TokenFeatures(encoder, corpus.vocab)
+    encode_corpus(features, corpus, tmp_path, share=(0, 2))
     calls = []
-    module = sys.modules["stofm_pyg.train.pretraining.features"]
-    monkeypatch.setattr(module, "write_features", lambda shard, *rest: calls.append(shard.name))
-    encode_corpus(encoder, corpus, tmp_path)
+    monkeypatch.setattr(FeatureStore, "write", lambda self, shard, x: calls.append(shard.name))
+    encode_corpus(features, corpus, tmp_path)
     assert calls == [corpus.shards[1].name]
 
 
 def test_another_vocabulary(corpus, tmp_path):
     with pytest.raises(ValueError, match="do not fit"):
-        encode_corpus(make_encoder(vocab_size=7), corpus, tmp_path)
+        encode_corpus(TokenFeatures(make_encoder(vocab_size=7)), corpus, tmp_path)
 
 
 def test_scale(corpus, encoder):
     encoder.scale = fit_feature_scale(encoder, corpus, num_cells=10_000)
     parts = [encoder.encode(shard.tokens().truncate(9)) for shard in corpus.shards]
-    assert torch.allclose(torch.cat(parts).mean(dim=0), torch.zeros(6), atol=1e-4)
-    within = torch.stack([part.var(dim=0, correction=0) for part in parts]).mean(dim=0)
-    assert torch.allclose(within, torch.ones(6), atol=1e-3)
+    size = encoder.out_channels
+    assert torch.allclose(torch.cat(parts).mean(dim=0), torch.zeros(size), atol=1e-4)
+    # Uncorrelated within a slice, with what neighbours share as variances, one on average.
+    within = torch.cat([part - part.mean(dim=0) for part in parts])
+    covariance = within.t() @ within / (len(within) - 1)
+    variance = covariance.diagonal()
+    assert torch.allclose(covariance, torch.diag(variance), atol=1e-2)
+    pos = [shard.pos for shard in corpus.shards]
+    centred = [part - part.mean(dim=0) for part in parts]
+    moran = SpatialSignal(zip(centred, pos, strict=True)).moran
+    assert torch.allclose(variance.double(), moran / moran.mean(), atol=1e-3)
     with pytest.raises(ValueError, match="has a scale already"):
         fit_feature_scale(encoder, corpus)
 
@@ -65,3 +88,11 @@ def test_some_cells(corpus):
     assert torch.equal(draw[0].tokens, draw[1].tokens)
     assert not torch.equal(draw[0].tokens, draw[2].tokens)
     assert torch.equal(some_cells(shard, 1.0, torch.Generator()).tokens, shard.tokens().tokens)
+
+
+def test_some_parts(corpus):
+    shard = corpus.shards[0]
+    chosen = some_parts(shard, 0.34, torch.Generator().manual_seed(0))
+    ends = shard.part_ptr.tolist()
+    assert chosen.tolist() in [list(range(*pair)) for pair in pairwise(ends)]
+    assert some_parts(shard, 1.0, torch.Generator()).tolist() == list(range(90))

@@ -74,7 +74,7 @@ def test_the_mean_of_neighbours():
 def test_embeddings_come_with_their_positions(corpus, features, held_out):
     pos, x = held_out.embed(Guess(0.0))
     shard = corpus.shards[-1]
-    assert torch.equal(pos, shard.pos)
+    assert torch.equal(pos, shard.pos.float())
     dataset = CorpusDataset(corpus, features)
     last = dataset[len(dataset) - 1]
     cells = last.node_type == NodeType.CELL

@@ -11,9 +11,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import stofm_pyg.train.pretraining.stages as run_stage_module
 from stofm_pyg.models import CellEncoder, SToFM
+from stofm_pyg.nn import NodeType
 from stofm_pyg.train.engine.checkpoints import Checkpoints
 from stofm_pyg.train.engine.trainer import Trainer
 from stofm_pyg.train.pretraining._pretrain import pretrain
+from stofm_pyg.train.pretraining.config import PretrainConfig
 from tests.train.pretrain_case import make_config
 
 
@@ -24,7 +26,7 @@ def curve(out, stage, tag):
 
 
 def weights(out):
-    parts = ("model.safetensors", "cell_encoder/cell_bert/model.safetensors")
+    parts = ("model.safetensors", "features/cell_encoder/cell_bert/model.safetensors")
     return [load_file(out / part) for part in parts]
 
 
@@ -45,7 +47,7 @@ def whole(corpus, tmp_path_factory):
 def test_what_it_leaves(whole, corpus):
     out, errors = whole
     assert json.loads((out / "errors.json").read_text()) == errors
-    assert json.loads((out / "pretraining.json").read_text()) == make_config().to_dict()
+    assert PretrainConfig.read(out / "pretraining.json") == make_config()
     for stage in ("stage_1", "stage_2"):
         assert set(errors[stage]) == {"before", "after", "baselines"}
         assert errors[stage]["after"]["mcm_mse"] != errors[stage]["before"]["mcm_mse"]
@@ -186,14 +188,17 @@ def test_one_stage_alone(corpus, cell_encoder, tmp_path):
 
 def test_how_a_small_model_begins(corpus, cell_encoder, tmp_path):
     """Attention falls with the distance, and features are centred, in training and after it."""
-    changes = {"local_start": True, "center": True}
-    config = make_config(stage_1={"num_epochs": 1, "lr": 1e-9}, stage_2={"num_epochs": 0}, model=changes)
+    config = make_config(
+        stage_1={"num_epochs": 1, "lr": 1e-9}, stage_2={"num_epochs": 0}, center=True,
+        model={"local_start": True},
+    )  # fmt: skip
     pretrain(corpus, tmp_path, config, cell_encoder=cell_encoder)
     model = SToFM.from_pretrained(tmp_path)
     near, far = model.encoder.blocks[0].conv.distance(torch.tensor([0.5, 2.0])).detach()
-    assert bool((near > far).all()) and model.center
-    (folder,) = (tmp_path / "features").iterdir()
-    assert folder.name.endswith("-centered")
+    assert bool((near > far).all()) and model.features.center
+    for data in model.slices(corpus.shards[0].file):
+        mean = data.x[data.node_type == NodeType.CELL].mean(dim=0)
+        assert torch.allclose(mean, torch.zeros(6), atol=1e-5)
 
 
 def test_another_seed_is_another_run(whole, corpus, tmp_path):

@@ -11,6 +11,8 @@ def test_slices_are_dealt(corpus, tmp_path):
     run = PretrainRun(corpus, make_config(held_out=[corpus.names[1]]), tmp_path)
     assert run.held_out.names == [corpus.names[1]]
     assert run.train.names == [corpus.names[0], corpus.names[2]]
+    none = PretrainRun(corpus, make_config(held_out=0), tmp_path)
+    assert len(none.held_out) == 0 and none.train.names == corpus.names
     assert run.first and run.share == (0, 1) and not run.sharded and run.any(True) and not run.any(False)
 
 
@@ -43,6 +45,9 @@ def test_another_run_is_noticed(corpus, tmp_path):
     run.check(run.marks(), tmp_path)
     other = PretrainRun(corpus, make_config(stage_1={"lr": 0.5}, seed=1), tmp_path)
     with pytest.raises(ValueError, match=r"another run \(.*stage_1.lr 0.01 -> 0.5, .*seed 0 -> 1\)"):
+        other.check(run.marks(), Path("here"))
+    other = PretrainRun(corpus, make_config(), tmp_path, began_with={"cell_encoder": "abc"})
+    with pytest.raises(ValueError, match=r"another run \(cell_encoder None -> abc\)"):
         other.check(run.marks(), Path("here"))
     less = PretrainRun(corpus.select(corpus.names[:2]), make_config(), tmp_path)
     with pytest.raises(ValueError, match="another run .corpus "):

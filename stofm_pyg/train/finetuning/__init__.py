@@ -1,0 +1,1 @@
+r"""Learning a label of cells."""
