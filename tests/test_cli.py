@@ -16,6 +16,13 @@ def test_help(argv, capsys):
     assert "adapt" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_help_of_each_command(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0 and COMMANDS[name].__doc__.split(",")[0] in capsys.readouterr().out
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from stofm_pyg import __version__
 from stofm_pyg._files import write_atomically
-from stofm_pyg.commands.encoder_to_adapt import PRESETS, encoder_to_adapt
+from stofm_pyg.commands.encoder_to_adapt import encoder_to_adapt
 from stofm_pyg.commands.read_cells import read_cells, read_vocab
-from stofm_pyg.train import AdaptationSettings, adapt_cell_encoder
+from stofm_pyg.train import PRESETS, AdaptationSettings, adapt_cell_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser):
         "folder or hub id of a Geneformer, the folder of an adapted encoder, or scratch")  # fmt: skip
     add("--preset", choices=list(PRESETS), default="small", help="the size of an encoder from scratch")
     add("--steps", type=int, default=default.num_steps, help="the number of steps")
-    add("--max-tokens", type=int, default=default.max_tokens, help="tokens of a step, padding included")
+    add("--max-tokens", type=int, default=default.max_tokens, help="tokens of a step")
     add("--lr", type=float, default=default.lr, help="the peak learning rate")
     add("--mask-rate", type=float, default=default.mask_rate, help="the share of genes that are masked")
     add("--min-share", type=float, default=default.min_share, help="the least genes that a view keeps")
@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser):
     add("--layer", help="the layer of the raw counts, if they are not in X")
     add("--orthologues", metavar="FILE", help="mouse genes and their human genes")
     add("--save-every", type=int, default=100, help="steps between checkpoints")
-    add("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    add("--resume", choices=("auto", "never"), default="never", help="auto: go on from the newest "
+        "checkpoint in --out, or begin where there is none")  # fmt: skip
     add("--seed", type=int, default=default.seed, help="of all that is random")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
 
@@ -56,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     device = _device(args.device)
     checkpoints = args.out / CHECKPOINTS
-    if not args.resume and any(checkpoints.glob("step-*.pt")):
+    if args.resume == "never" and any(checkpoints.glob("step-*.pt")):
         raise ValueError(
-            f"'{args.out}' holds the checkpoints of a run already; go on with --resume, or name another "
-            f"folder by --out"
+            f"'{args.out}' holds the checkpoints of a run already; go on with '--resume auto', or name "
+            f"another folder by --out"
         )
     vocab = read_vocab(args.vocab, args.slices, args.layer)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

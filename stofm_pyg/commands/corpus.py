@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 
 from stofm_pyg.commands.read_cells import read_vocab
-from stofm_pyg.corpus import CorpusSettings, build_corpus
-from stofm_pyg.loader import SpatialClusterData
-from stofm_pyg.transforms import NormalizePosition
+from stofm_pyg.commands.slice_options import add_how, given_where, slice_files, slice_settings
+from stofm_pyg.corpus import build_corpus
+from stofm_pyg.data import SliceSettings
+from stofm_pyg.data.slices.reader import SliceReader
+from stofm_pyg.models import SToFM
+from stofm_pyg.models.features import Features, ObsmFeatures, PCAFeatures, TokenFeatures
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -20,23 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser):
         description=text,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    default = CorpusSettings()
+    default = SliceSettings()
     add = build.add_argument
     add("slices", nargs="+", metavar="SLICES", help="h5ad files of raw counts, or folders of them")
     add("--out", required=True, type=Path, metavar="DIR", help="where the corpus goes")
-    add("--vocab", required=True, metavar="DIR|FILE|slices", help="Geneformer's tables (a folder or "
-        "hub id), a saved vocabulary, or 'slices' to make one of the slices")  # fmt: skip
-    add("--layer", help="the layer of the raw counts, if they are not in X")
-    add("--orthologues", metavar="FILE", help="mouse genes and their human genes")
-    add("--slice-key", default=default.slice_key, help="the column of obs that tells slices apart")
-    add("--spatial-key", default=default.spatial_key, help="the key of the positions in obsm")
-    add("--cells-per-part", type=int, default=default.cells_per_part, help="cells of a subpatch")
-    add("--method", choices=SpatialClusterData.methods, default=default.method,
-        help="how slices are cut into subpatches")  # fmt: skip
-    add("--radius", type=float, default=default.radius, help="cells so near are joined")
-    add("--unit", choices=NormalizePosition.units, default=default.unit, help="the unit of distances")
-    add("--microns-per-unit", type=float, default=default.microns_per_unit,
-        help="of the positions in the files, for --unit micron")  # fmt: skip
+    add("--features", default="auto", metavar="NAME", help="what a model is to see of a cell: tokens, "
+        "pca, or a key in obsm; auto: tokens with --vocab, else pca")  # fmt: skip
+    add("--vocab", metavar="DIR|FILE|slices", help="for tokens: Geneformer's tables (a folder or hub "
+        "id), a saved vocabulary, or 'slices' to make one of the slices")  # fmt: skip
+    add("--model", metavar="DIR", help="takes features and settings of a saved model, to go on from it")
+    add_how(build)
     add("--max-length", type=int, default=default.max_length, help="the most tokens of a cell")
     add("--seed", type=int, default=default.seed, help="of all that is random")
     add("--workers", type=int, default=1, metavar="N", help="the number of processes")
@@ -47,16 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser):
 def run(args: argparse.Namespace) -> int:
     r"""Runs the command."""
     share = _share(args.share)
-    names = ("layer", "slice_key", "spatial_key", "cells_per_part", "method", "radius", "unit")
-    names += ("microns_per_unit", "max_length", "seed")
-    settings = CorpusSettings(**{name: getattr(args, name) for name in names})
-    files = _files(args.slices)
+    files = slice_files(args.slices)
+    settings = slice_settings(args, max_length=args.max_length, seed=args.seed)
+    vocab = features = orthologues = None
+    if args.model is not None:
+        model = SToFM.from_pretrained(args.model)
+        settings = model.settings.replace(**given_where(args))
+        vocab, features = model.vocab, None if model.vocab is not None else model.features
+        orthologues = getattr(model.features, "orthologues", None)
+        if vocab is None and (features is None or isinstance(features, TokenFeatures)):
+            raise ValueError(f"The model in '{args.model}' has no features that are made of counts")
+    elif args.features == "tokens" or (args.features == "auto" and args.vocab is not None):
+        vocab = read_vocab(args.vocab or "slices", [str(file) for file in files], args.layer)
+    else:
+        features = _features(args.features, files, settings)
     build_corpus(
         files,
         args.out,
-        read_vocab(args.vocab, [str(file) for file in files], args.layer),
+        vocab,
         settings,
-        orthologues=args.orthologues,
+        features=features,
+        orthologues=orthologues,
         share=share,
         workers=args.workers,
         progress=True,
@@ -64,14 +71,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _files(slices: list[str]) -> list[Path]:
-    out = []
-    for path in map(Path, slices):
-        found = sorted(path.glob("*.h5ad")) if path.is_dir() else [path]
-        if not found:
-            raise ValueError(f"The folder '{path}' has no file '*.h5ad'; name files or another folder")
-        out += found
-    return out
+def _features(name: str, files: list[Path], settings: SliceSettings) -> Features:
+    readers = [SliceReader(file, settings, required=False) for file in files]
+    obsm = None if name in ("auto", "pca") else name
+    slices = [reader.read(part, obsm) for reader in readers for part in reader.rows]
+    if obsm is not None:
+        return ObsmFeatures.fit(slices, obsm, settings.spatial_key)
+    return PCAFeatures.fit(slices, settings.num_features, settings.spatial_key, settings.seed)
 
 
 def _share(text: str) -> tuple[int, int]:

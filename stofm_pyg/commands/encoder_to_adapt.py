@@ -1,36 +1,10 @@
+from dataclasses import asdict
 from pathlib import Path
 
 from stofm_pyg.data import GeneVocab
-from stofm_pyg.models.cell_encoder.model import CellEncoder
-from stofm_pyg.models.cell_encoder.start import spread_embeddings
-
-#: Sizes of an encoder from scratch; "paper" is the shape of Geneformer V1.
-PRESETS = {
-    "tiny": {
-        "hidden_channels": 32,
-        "num_layers": 2,
-        "heads": 2,
-        "ffn_channels": 64,
-        "max_length": 128,
-        "out_channels": 32,
-    },
-    "small": {
-        "hidden_channels": 128,
-        "num_layers": 3,
-        "heads": 4,
-        "ffn_channels": 256,
-        "max_length": 512,
-        "out_channels": 128,
-    },
-    "paper": {
-        "hidden_channels": 256,
-        "num_layers": 6,
-        "heads": 4,
-        "ffn_channels": 512,
-        "max_length": 2048,
-        "out_channels": 256,
-    },
-}
+from stofm_pyg.models import CellEncoder
+from stofm_pyg.models.cell_encoder import keep_angles, spread_embeddings
+from stofm_pyg.train import PRESETS
 
 
 def encoder_to_adapt(init: str, preset: str, vocab: GeneVocab, seed: int) -> CellEncoder:
@@ -39,8 +13,8 @@ def encoder_to_adapt(init: str, preset: str, vocab: GeneVocab, seed: int) -> Cel
     Args:
         init (str): :obj:`"scratch"`, the folder of an encoder that was saved by
             :meth:`CellEncoder.save_pretrained`, or the folder or hub id of a Geneformer.
-        preset (str): The size of an encoder from scratch, whose weights come from torch's global
-            generator.
+        preset (str): The name of the pre-training preset that says the sizes of an encoder from scratch,
+            whose weights come from torch's global generator.
         vocab (GeneVocab): The vocabulary.
         seed (int): The seed of what a Geneformer lacks.
 
@@ -49,11 +23,11 @@ def encoder_to_adapt(init: str, preset: str, vocab: GeneVocab, seed: int) -> Cel
         ValueError: The checkpoint has no head for masked genes, or is of another vocabulary.
     """
     if init == "scratch":
-        sizes = PRESETS[preset]
-        encoder = CellEncoder(
-            len(vocab), **sizes, gene_head=True, vocab_fingerprint=vocab.fingerprint
-        )
+        sizes = asdict(PRESETS[preset].cell_encoder)
+        fingerprint = vocab.fingerprint
+        encoder = CellEncoder(len(vocab), **sizes, gene_head=True, vocab_fingerprint=fingerprint)
         spread_embeddings(encoder)
+        keep_angles(encoder)
         return encoder
     if (Path(init).expanduser() / "cell_bert").is_dir():
         encoder = CellEncoder.from_pretrained(init)

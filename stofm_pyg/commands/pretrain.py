@@ -7,14 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import torch
-
 from stofm_pyg.corpus import Corpus
-from stofm_pyg.models import CellEncoder
-from stofm_pyg.train.engine.termination import EXIT_TERMINATED, Termination
-from stofm_pyg.train.pretraining._pretrain import pretrain
-from stofm_pyg.train.pretraining.config import PretrainConfig
-from stofm_pyg.train.pretraining.presets import PRESETS
+from stofm_pyg.models import CellEncoder, SToFM
+from stofm_pyg.train import EXIT_TERMINATED, PRESETS, PretrainConfig, Termination, find_device, pretrain
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +25,21 @@ def add_arguments(parser: argparse.ArgumentParser):
     add("--preset", choices=list(PRESETS), default="small", help="the size of model and training")
     add("--config", metavar="FILE", help="YAML or JSON: values other than the preset's")
     add("--cell-encoder", metavar="DIR", help="a folder that 'adapt' wrote; from scratch without")
+    add("--model", metavar="DIR", help="a saved model to go on from")
     add("--held-out", action="append", metavar="NAME", help="a slice that is not trained on; "
         "repeatable (the last one of the corpus without)")  # fmt: skip
     add("--resume", choices=("auto", "never"), default="never", help="auto: go on from the newest "
         "checkpoint in --out, or begin where there is none")  # fmt: skip
     add("--seed", type=int, help="of all that is random; the configuration's without")
-    add("--num-workers", type=int, default=1, help="processes that load subpatches")
-    add("--device", choices=("auto", "cpu"), default="auto", help="auto: GPUs, if there are any")
+    add("--workers", type=int, default=1, metavar="N", help="processes that load regions")
+    add("--device", default="auto", help="auto (GPUs, if there are any), cpu, cuda, cuda:1 ...")
     add("--bf16", action="store_true", help="compute in bfloat16 where that is exact enough")
 
 
 def run(args: argparse.Namespace) -> int:
     r"""Runs the command; under `torchrun` or `accelerate launch` on all their processes."""
-    if args.num_workers < 0:
-        raise ValueError(f"--num-workers must not be negative (got {args.num_workers})")
+    if args.workers < 0:
+        raise ValueError(f"--workers must not be negative (got {args.workers})")
     config = PRESETS[args.preset]
     if args.config is not None:
         config = PretrainConfig.read(args.config, config)
@@ -56,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.cell_encoder is not None:
         encoder = CellEncoder.from_pretrained(args.cell_encoder)
         encoder.check_vocab(corpus.vocab)
+    model = None if args.model is None else SToFM.from_pretrained(args.model)
     accelerator = _accelerator(args)
     if accelerator is not None and not accelerator.is_main_process:
         logging.getLogger().setLevel(logging.ERROR)
@@ -64,10 +61,12 @@ def run(args: argparse.Namespace) -> int:
             corpus,
             args.out,
             config,
+            model=model,
             cell_encoder=encoder,
             accelerator=accelerator,
+            device=args.device,
             resume=args.resume == "auto",
-            num_workers=args.num_workers,
+            num_workers=args.workers,
             stop=stop,
         )
     if errors is None:
@@ -82,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _accelerator(args: argparse.Namespace):
-    # One process on a CPU needs none.
-    gpu = args.device == "auto" and torch.cuda.is_available()
-    if not (gpu or args.bf16 or int(os.environ.get("WORLD_SIZE", "1")) > 1):
+    # One process needs none, but for bf16.
+    gpu = find_device(args.device).type == "cuda"
+    if not (args.bf16 or int(os.environ.get("WORLD_SIZE", "1")) > 1):
         return None
     from accelerate import Accelerator, InitProcessGroupKwargs
 

@@ -46,7 +46,8 @@ def test_what_is_written(slices, tmp_path):
     encoder.check_vocab(vocab)
     assert encoder.gene_head is not None
     x = encoder.encode(RankValueTokenizer(vocab, encoder.max_length)(slices[0]))
-    assert x.shape == (60, 32) and torch.allclose(x.norm(dim=1), torch.ones(60), atol=1e-5)
+    assert x.shape == (60, encoder.out_channels)
+    assert torch.allclose(x.norm(dim=1), torch.ones(60), atol=1e-5)
 
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["slices"] == slices and config["settings"]["num_steps"] == 6
@@ -56,9 +57,7 @@ def test_what_is_written(slices, tmp_path):
     found = curves(tmp_path)
     assert set(found) == {
         f"adapt/{name}"
-        for name in (
-            "mgm", "contrastive", "loss", "accuracy", "grad_norm", "lr", "held_out_accuracy"
-        )
+        for name in ("mgm", "contrastive", "loss", "accuracy", "grad_norm", "lr", "held_out_accuracy")
     }
     assert sorted(found["adapt/loss"]) == [1, 2, 3, 4, 5, 6]
 
@@ -69,7 +68,7 @@ def test_resume_is_the_same_run(slices, tmp_path, caplog):
     newest = tmp_path / "broken" / "checkpoints" / "step-00000006.pt"
     newest.write_bytes(newest.read_bytes()[:500])
     with caplog.at_level(logging.INFO):
-        assert adapt(slices, tmp_path / "broken", "--resume") == 0
+        assert adapt(slices, tmp_path / "broken", "--resume", "auto") == 0
     assert "step-00000006.pt" in caplog.text and "Going on after step 4" in caplog.text
     assert curves(tmp_path / "broken") == curves(tmp_path / "whole")
     for name in ("cell_bert/model.safetensors", "gene_head.safetensors"):
@@ -105,8 +104,8 @@ def error_of(capsys):
 def test_a_folder_in_use(slices, tmp_path, capsys):
     assert adapt(slices, tmp_path) == 0
     assert adapt(slices, tmp_path) == 2
-    assert "go on with --resume" in error_of(capsys)
-    assert adapt(slices, tmp_path, "--resume", "--lr", "1e-2") == 2
+    assert "go on with '--resume auto'" in error_of(capsys)
+    assert adapt(slices, tmp_path, "--resume", "auto", "--lr", "1e-2") == 2
     assert "lr 0.002 -> 0.01" in error_of(capsys)
 
 

@@ -3,11 +3,16 @@ import logging
 import anndata
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from stofm_pyg.cli import main
-from stofm_pyg.corpus import Corpus
+from stofm_pyg.corpus import Corpus, FeatureStore
 from stofm_pyg.data import GeneVocab
+from stofm_pyg.data.slices.reader import SliceReader
+from stofm_pyg.models import SToFM
+from stofm_pyg.models.features import load_features
+from tests.models.fit_case import SETTINGS, fitted, make_tissue
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,52 @@ def test_options(folder, tmp_path):
     assert int(corpus.shards[0].tokens().lengths.max()) == 6
     pos = corpus.shards[0].pos
     assert 10 < float((pos.amax(dim=0) - pos.amin(dim=0)).max()) <= 20
+
+
+@pytest.mark.parametrize("name", ["auto", "pca", "X_own", "tokens"])
+def test_features_in_the_place_of_tokens(folder, tmp_path, name):
+    for file in folder.glob("*.h5ad"):
+        adata = anndata.read_h5ad(file)
+        adata.obsm["X_own"] = np.random.default_rng(1).normal(size=(60, 4))
+        adata.write_h5ad(tmp_path / file.name)
+    out = tmp_path / "corpus"
+    assert build(tmp_path, "--out", out, "--features", name, "--num-features", 6) == 0
+    corpus = Corpus(out)
+    if name == "tokens":
+        files = [folder / "a.h5ad", folder / "b.h5ad"]
+        assert corpus.features is None and corpus.vocab == GeneVocab.from_slices(files)
+        return
+    assert corpus.features is not None and not corpus.has_tokens
+    features = load_features(corpus.features)
+    assert features.num_features == (4 if name == "X_own" else 6)
+    store = FeatureStore(corpus.settings, corpus.features / features.fingerprint()[:16])
+    reader = SliceReader(tmp_path / "a.h5ad")
+    x = features.encode(reader.read("", features.obsm))
+    shard = corpus.shards[0]
+    assert torch.equal(store.open(shard).get_tensor("x"), x[shard.order])
+
+
+@pytest.mark.parametrize("name", ["pca", "tokens"])
+def test_features_and_settings_of_a_saved_model(tmp_path, name):
+    fitted(name).save_pretrained(tmp_path / "model")
+    adata = make_tissue(seed=2)
+    adata.obs["section"] = adata.obs.pop("slice")
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    args = [tmp_path / "a.h5ad", "--out", tmp_path / "corpus", "--model", tmp_path / "model"]
+    assert build(*args, "--slice-key", "section") == 0
+    corpus = Corpus(tmp_path / "corpus")
+    assert corpus.settings == SETTINGS.replace(slice_key="section") and len(corpus) == 2
+    if name == "pca":
+        features = load_features(corpus.features)
+        assert features.fingerprint() == fitted().features.fingerprint()
+    else:
+        assert corpus.vocab == fitted("tokens").vocab
+
+
+def test_a_model_without_features(folder, tmp_path, capsys):
+    SToFM(5, 8, 1, heads=2, num_gaussians=4).save_pretrained(tmp_path / "model")
+    assert build(folder, "--out", tmp_path / "o", "--model", tmp_path / "model") == 2
+    assert "has no features that are made of counts" in capsys.readouterr().err
 
 
 def test_shares(folder, tmp_path):

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from stofm_pyg.commands.encoder_to_adapt import PRESETS, encoder_to_adapt
+from stofm_pyg.commands.encoder_to_adapt import encoder_to_adapt
 from stofm_pyg.data import GeneVocab
-from stofm_pyg.models.cell_encoder.model import CellEncoder
+from stofm_pyg.models import CellEncoder
+from stofm_pyg.train import PRESETS
 
 VOCAB = GeneVocab({f"G{i}": 2 + i for i in range(500)}, {f"G{i}": 1.0 for i in range(500)})
 
@@ -12,10 +13,18 @@ VOCAB = GeneVocab({f"G{i}": 2 + i for i in range(500)}, {f"G{i}": 1.0 for i in r
 def test_from_scratch(preset):
     encoder = encoder_to_adapt("scratch", preset, VOCAB, seed=0)
     encoder.check_vocab(VOCAB)
-    sizes = PRESETS[preset]
-    assert encoder.out_channels == sizes["out_channels"] and encoder.gene_head is not None
-    assert encoder.max_length == sizes["max_length"]
-    assert len(encoder.bert.encoder.layer) == sizes["num_layers"]
+    sizes = PRESETS[preset].cell_encoder
+    assert encoder.out_channels == sizes.out_channels and encoder.gene_head is not None
+    assert encoder.max_length == sizes.max_length
+    assert len(encoder.bert.encoder.layer) == sizes.num_layers
+
+
+def test_scratch_begins_with_spread_embeddings_and_maps_that_keep_angles():
+    encoder = encoder_to_adapt("scratch", "small", VOCAB, seed=0)
+    words = encoder.bert.embeddings.word_embeddings.weight
+    assert 0.09 < words[1:].std() < 0.11  # BERT's is 0.02
+    weight = encoder.proj.weight
+    torch.testing.assert_close(weight @ weight.t(), torch.eye(128))
 
 
 def test_from_a_folder(tmp_path):

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from stofm_pyg.cli import main
+from stofm_pyg.corpus import Corpus
 from stofm_pyg.models import SToFM
+from stofm_pyg.models.features import PCAFeatures
 from tests.train.pretrain_case import CONFIG, make_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +29,7 @@ def folder(tmp_path_factory):
 
 def arguments(folder, out, *more):
     return ["pretrain", "--preset", "tiny", "--corpus", str(folder / "corpus"), "--out", str(out),
-            "--config", str(folder / "config.json"), "--num-workers", "0", *more]  # fmt: skip
+            "--config", str(folder / "config.json"), "--workers", "0", *more]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,9 @@ def whole(folder):
 
 
 def test_the_weights_lie_in_the_folder(whole):
-    assert load_file(whole / "model.safetensors")["mask_token"].shape == (6,)
     model = SToFM.from_pretrained(whole)
+    size = model.features.num_features
+    assert load_file(whole / "model.safetensors")["mask_token"].shape == (size,)
     assert model.cell_encoder is not None and model.vocab is not None
 
 
@@ -56,6 +59,27 @@ def test_what_the_command_line_says_counts(folder, tmp_path, whole):
     assert not (tmp_path / "a" / "checkpoints" / "adaptation").exists()
 
 
+def test_from_a_saved_model(folder, whole, tmp_path):
+    assert main(arguments(folder, tmp_path / "a", "--model", str(whole), "--device", "cpu")) == 0
+    start, end = SToFM.from_pretrained(whole), SToFM.from_pretrained(tmp_path / "a")
+    moved = (start.encoder.lin_in.weight - end.encoder.lin_in.weight).abs().max()
+    assert 0 < float(moved) < 0.2
+    assert not (tmp_path / "a" / "checkpoints" / "adaptation").exists()
+    assert end.settings == start.settings == Corpus(folder / "corpus").settings
+
+
+def test_a_corpus_of_components(folder, tmp_path):
+    build = ["corpus", "build", str(folder / "tissue.h5ad"), "--out", str(tmp_path / "corpus")]
+    build += ["--radius", "2.5", "--cells-per-part", "30", "--num-features", "5"]
+    assert main(build) == 0
+    out = tmp_path / "run"
+    assert main([*arguments(tmp_path, out), "--config", str(folder / "config.json")]) == 0
+    model = SToFM.from_pretrained(out)
+    assert isinstance(model.features, PCAFeatures) and model.settings.radius == 2.5
+    assert model.embed_anndata(folder / "tissue.h5ad").shape == (270, 8)
+    assert list(json.loads((out / "errors.json").read_text())) == ["stage_1"]
+
+
 def test_auto_goes_on_and_begins(folder, whole, tmp_path, capsys):
     assert main(arguments(folder, whole)) == 2
     assert "go on with '--resume auto'" in capsys.readouterr().err
@@ -67,11 +91,13 @@ def test_auto_goes_on_and_begins(folder, whole, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--num-workers", "-1"], "--num-workers must not be negative"),
+        (["--workers", "-1"], "--workers must not be negative"),
         (["--config", "nowhere.yaml"], "no configuration 'nowhere.yaml'"),
         (["--corpus", "nowhere"], "nowhere"),
         (["--held-out", "nothing"], "nothing"),
         (["--cell-encoder", "nowhere"], "nowhere"),
+        (["--model", "nowhere"], "'nowhere' has no 'config.json'"),
+        (["--device", "gpu"], "The device 'gpu' cannot be used here"),
     ],
 )
 def test_bad_input(folder, tmp_path, capsys, more, words):
