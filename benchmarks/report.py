@@ -1,15 +1,14 @@
-r"""What a benchmark leaves behind: a table, `results.json`, `results.md`, curves and pictures."""
+r"""What a benchmark leaves behind: a table, `results.json`, `results.md` and pictures."""
 
 import json
 import platform
 import re
-from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
+from benchmarks.paired import paired_difference, told
 from benchmarks.splits import cell_labels
 from stofm_pyg import __version__
 from stofm_pyg._files import write_atomically
@@ -53,10 +52,6 @@ class Report:
     def start(self, **settings):
         r"""Notes what is about to run."""
         self.settings = settings | {"versions": _versions()}
-
-    def tensorboard(self, name: str, seed: int):
-        r"""A TensorBoard writer for one method and seed, to be used in a `with` statement."""
-        return closing(SummaryWriter(self.out / "tensorboard" / f"{_slug(name)}-seed{seed}"))
 
     def add(self, name: str, seed: int, scores: dict, confusion: np.ndarray, seconds: dict):
         r"""Adds one run: the metrics of every slice, the confusion matrix and times in seconds."""
@@ -106,24 +101,46 @@ class Report:
                 for metric in METRICS
             }
             out[name]["runs"] = len(runs)
+            out[name]["learned"] = None
+            if name.startswith("stofm"):  # The same operator, the same slices kept out.
+                start = name.replace("stofm-pretrained", "stofm").replace("stofm", "untrained", 1)
+                out[name]["learned"] = paired_difference(self.runs, name, start)
             out[name]["seconds"] = float(np.mean([sum(run["seconds"].values()) for run in runs]))
         return out
 
     def table(self) -> str:
         r"""The summary as a Markdown table, the best macro-F1 in bold."""
         summary = self.summary()
-        rows = ["| method | macro-F1 | accuracy | runs | seconds a run |", "|---|---|---|---|---|"]
+        rows = ["| method | macro-F1 | accuracy | learned | runs | seconds a run |"]
+        rows.append("|---|---|---|---|---|---|")
         best = max((row["macro_f1"]["mean"] for row in summary.values()), default=None)
         for name, row in summary.items():
             f1, accuracy = (f"{row[m]['mean']:.3f} ± {row[m]['std']:.3f}" for m in METRICS)
             f1 = f"**{f1}**" if row["macro_f1"]["mean"] == best else f1
-            rows.append(f"| {name} | {f1} | {accuracy} | {row['runs']} | {row['seconds']:.1f} |")
+            learned = told(row["learned"])
+            rows.append(
+                f"| {name} | {f1} | {accuracy} | {learned} | {row['runs']} | {row['seconds']:.1f} |"
+            )
         return "\n".join(rows)
+
+    def against_best(self) -> str:
+        r"""What SToFM has above the best of the other rows, in a sentence."""
+        summary = self.summary()
+        others = {
+            name: row["macro_f1"]["mean"]
+            for name, row in summary.items()
+            if not name.startswith(("stofm", "model")) and "(unseen)" not in name
+        }
+        if "stofm" not in summary or not others:
+            return ""
+        best = max(others, key=others.get)
+        difference = told(paired_difference(self.runs, "stofm", best))
+        return f"stofm against {best}, the best of the others: {difference}."
 
     def finish(self, interrupted: bool = False) -> str:
         r"""Writes the files a last time and returns what to print."""
         self._write(finished=not interrupted, interrupted=interrupted)
-        lines = [self.table(), "", f"Results are in {self.out}"]
+        lines = [self.table(), "", self.against_best(), f"Results are in {self.out}"]
         if interrupted:
             lines.insert(1, "\nInterrupted: the table holds the runs that were done.")
         return "\n".join(lines)
@@ -135,7 +152,10 @@ class Report:
         split = self.settings["split"]
         page = (
             f"# {self.settings['task']}: {self.settings['data']}\n\n{self.table()}\n\n"
-            f"Mean and standard deviation over runs; a run's score is the mean over slices. "
+            f"{self.against_best()}\n\n"
+            f"Mean and standard deviation over runs; a run's score is the mean over slices. Learned: "
+            f"trained minus untrained macro-F1, paired over seeds and slices, with its bootstrap "
+            f"interval of 95 %. "
             f"Split `{split}`. {SPLIT_NOTES[split]}\n"
         )
         write_atomically(self.out / "results.md", lambda path: path.write_text(page))

@@ -5,15 +5,12 @@ import logging
 import sys
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.methods import METHODS  # noqa: E402
-from benchmarks.presets import PRESETS  # noqa: E402
+from benchmarks.methods import DEFAULT, METHODS  # noqa: E402
 from benchmarks.splits import SPLITS  # noqa: E402
 from benchmarks.tasks import TASKS  # noqa: E402
-from benchmarks.tasks.segmentation import FEATURES  # noqa: E402
+from stofm_pyg.train import PRESETS  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,24 +24,29 @@ def parser() -> argparse.ArgumentParser:
         "--split", choices=SPLITS, help="default: cross where there are two labelled slices, else blocks"
     )
     out.add_argument(
-        "--method",
-        default=",".join(METHODS),
-        help=f"methods, comma-separated (default: all of {','.join(METHODS)})",
+        "--unseen",
+        action="store_true",
+        help="with --split cross: rows also for what has never seen the test slice, not even unlabelled",
     )
+    out.add_argument(
+        "--missing-genes", type=float, default=0.0, metavar="SHARE",
+        help="leave this share of the genes, random ones, out of the first slice (default: 0)",
+    )  # fmt: skip
+    out.add_argument(
+        "--method",
+        default=",".join(DEFAULT),
+        help=f"methods, comma-separated, of {','.join(METHODS)} (default: {','.join(DEFAULT)})",
+    )
+    out.add_argument("--model", metavar="DIR", help="a saved model, as a row")
     out.add_argument(
         "--conv", default="SE2TransformerConv", help="a PyG operator to compare with the SE(2) layer"
     )
     out.add_argument(
         "--features",
-        choices=FEATURES,
-        default="tokens",
-        help="what stofm sees of a cell: the embedding that a cell encoder makes of its ranked genes, "
-        "with principal components in a row beside it, or these alone (default: tokens)",
+        default="auto",
+        help="what stofm sees of a cell: pca, tokens, or a key in obsm; of several, comma-separated, "
+        "each gets rows of its own (default: auto, that is pca)",
     )
-    out.add_argument("--vocab", metavar="DIR|FILE", help="genes and their tokens: a Geneformer, or a "
-        "saved vocabulary (default: made of the slices)")  # fmt: skip
-    out.add_argument("--cell-encoder", metavar="DIR", help="a cell encoder as 'python -m stofm_pyg "
-        "adapt' writes it (default: a small one is adapted to the slices)")  # fmt: skip
     out.add_argument("--runs", type=int, default=3, help="seeds to repeat with (default: 3)")
     out.add_argument("--seed", type=int, default=0, help="first seed (default: 0)")
     out.add_argument("--preset", choices=list(PRESETS), default="small")
@@ -57,8 +59,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     args.out = args.out or Path("results") / args.task
-    # One core is for loading: threads that wait for a busy core make every operation slow.
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     try:
         return TASKS[args.task](args)
     except (ValueError, OSError, FloatingPointError) as error:

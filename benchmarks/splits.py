@@ -40,6 +40,9 @@ def make_folds(split: str, slices: Sequence[Data], label: str, seed: int) -> lis
         slices (sequence of Data): The slices.
         label (str): The key of the labels; -1 is unknown.
         seed (int): The seed of the random split and of the choice of regions.
+
+    Raises:
+        ValueError: The split is unknown, or a slice has too few cells for it.
     """
     labelled = [np.flatnonzero(cell_labels(data, label) >= 0) for data in slices]
     labelled = {i: rows for i, rows in enumerate(labelled) if rows.size > 0}
@@ -54,12 +57,25 @@ def make_folds(split: str, slices: Sequence[Data], label: str, seed: int) -> lis
             for i, test in labelled.items()
         ]
     if split == "within":
-        return [_random_fold(i, rows, seed) for i, rows in labelled.items()]
+        folds = [_random_fold(i, rows, seed) for i, rows in labelled.items()]
+        return _with_training(folds, split, slices, label)
     if split == "blocks":
-        return [
+        folds = [
             fold for i, rows in labelled.items() for fold in _block_folds(i, slices[i], rows, seed)
         ]
+        return _with_training(folds, split, slices, label)
     raise ValueError(f"Unknown split '{split}'; known: {', '.join(SPLITS)}")
+
+
+def _with_training(folds: list[Fold], split: str, slices: Sequence[Data], label: str) -> list[Fold]:
+    for fold in folds:
+        if fold.train[fold.slice].size == 0:
+            name, number = slices[fold.slice].get("name") or str(fold.slice), fold.test.size
+            raise ValueError(
+                f"--split {split} leaves no cell to train on in slice '{name}', which has {number} "
+                f"cells with '{label}' labels, all in one part; leave it out, or use --split cross"
+            )
+    return folds
 
 
 def cell_labels(data: Data, label: str) -> np.ndarray:
@@ -74,16 +90,30 @@ def _random_fold(which: int, rows: np.ndarray, seed: int) -> Fold:
 
 
 def _block_folds(which: int, data: Data, rows: np.ndarray, seed: int) -> list[Fold]:
+    cells = _numbered(data)
     parts = SpatialClusterData(
-        _numbered(data), num_parts=NUM_FOLDS * BLOCKS_PER_FOLD, method="metis", seed=seed
+        cells, num_parts=NUM_FOLDS * BLOCKS_PER_FOLD, method="metis", seed=seed
     )
-    block = np.empty(int((data.node_type == NodeType.CELL).sum()), dtype=np.int64)
+    block = np.empty(cells.num_nodes, dtype=np.int64)
     for number, part in enumerate(parts):
         block[part.row.numpy()] = number
+    if len(parts) < NUM_FOLDS:  # On a tiny slice, where nearly all are neighbours, METIS cuts nothing.
+        block = _stripes(cells.pos)
     # Every fold gets as many blocks, at random places, so that few domains fall into one fold.
-    fold_of_block = np.random.default_rng([seed, which]).permutation(len(parts)) % NUM_FOLDS
+    fold_of_block = np.random.default_rng([seed, which]).permutation(block.max() + 1) % NUM_FOLDS
     fold = fold_of_block[block[rows]]
     return [Fold(which, {which: rows[fold != k]}, rows[fold == k]) for k in np.unique(fold)]
+
+
+def _stripes(pos: torch.Tensor) -> np.ndarray:
+    # As many as folds, across the longest direction of the slice.
+    pos = pos.double() - pos.double().mean(dim=0)
+    _, vectors = torch.linalg.eigh(pos.T @ pos)
+    stripe = np.empty(len(pos), dtype=np.int64)
+    order = (pos @ vectors[:, -1]).argsort(stable=True).numpy()
+    for number, rows in enumerate(np.array_split(order, min(NUM_FOLDS, len(order)))):
+        stripe[rows] = number
+    return stripe
 
 
 def _numbered(data: Data) -> Data:

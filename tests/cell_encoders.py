@@ -32,6 +32,14 @@ def make_cells(lengths=RAGGED, seed=0, vocab_size=20, fingerprint=None):
     return CellTokens(tokens, ptr, fingerprint)
 
 
+def make_profiles(lengths, seed=0):
+    """As `make_cells`, with CLS (19) at the beginning of a cell alone."""
+    cells = make_cells(lengths, seed)
+    cells.tokens[cells.tokens == 19] = 18
+    cells.tokens[cells.ptr[:-1]] = 19
+    return cells
+
+
 def transformers_states(encoder, cell_tokens, padded_to=None):
     """States and mask of the padded batch, by transformers alone."""
     length = padded_to or int(cell_tokens.lengths.max())

@@ -17,8 +17,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from stofm_pyg.models import from_official_heads, to_official_state
-from stofm_pyg.models.official._activation import make_activation
-from stofm_pyg.models.official._load import load_encoder
+from stofm_pyg.models.official import load_encoder, make_activation
 from stofm_pyg.models.official.checkpoint import official_model_state
 from stofm_pyg.models.official.config import official_options
 from stofm_pyg.models.official.names import head_names

@@ -1,8 +1,9 @@
 import numpy as np
-from scipy.spatial import cKDTree
 
+from benchmarks.data import BenchmarkData
 from benchmarks.methods.pca import PCA
-from stofm_pyg.nn import NodeType
+from stofm_pyg.nn.node_type import cell_mask
+from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 
 class NeighbourPCA(PCA):
@@ -10,16 +11,22 @@ class NeighbourPCA(PCA):
 
     Args:
         num_neighbors (int, optional): The number of neighbours. (default: :obj:`25`)
+        scale (bool, optional): See :class:`PCA`. (default: :obj:`False`)
     """
 
-    def __init__(self, num_neighbors: int = 25):
+    def __init__(self, num_neighbors: int = 25, scale: bool = False):
+        super().__init__(scale)
         self.num_neighbors = num_neighbors
 
-    def embed(self, slices, seed: int, on_step, writer) -> list[np.ndarray]:
-        out = []
-        for data, x in zip(slices, super().embed(slices, seed, on_step, writer), strict=True):
-            pos = data.pos[data.node_type == NodeType.CELL].numpy()
-            k = min(self.num_neighbors + 1, len(pos))
-            near = cKDTree(pos).query(pos, k=k)[1].reshape(len(pos), k)
-            out.append(np.concatenate([x, x[near[:, 1:]].mean(axis=1)], axis=1))
-        return out
+    def embed(self, data: BenchmarkData, seed: int = 0, without: int | None = None):
+        own = super().embed(data, seed, without)
+        return [
+            np.concatenate([x, neighbour_mean(item, x, self.num_neighbors)], axis=1)
+            for item, x in zip(data.slices, own, strict=True)
+        ]
+
+
+def neighbour_mean(item, x: np.ndarray, num_neighbors: int) -> np.ndarray:
+    r"""The mean of the rows of the nearest cells in space of each cell, without itself."""
+    near = nearest_neighbors(item.pos[cell_mask(item)], num_neighbors).numpy()
+    return x[near].mean(axis=1)

@@ -1,15 +1,22 @@
 import numpy as np
 
-from stofm_pyg.nn import NodeType
+from benchmarks.data import BenchmarkData
 
 
 class PCA:
-    r"""A cell's own expression: the principal components that are the features of the slices."""
+    r"""A cell's own expression: the principal components of the counts.
 
-    def work(self, slices) -> int:
-        r"""One step of the progress bar."""
-        return 1
+    Args:
+        scale (bool, optional): Divides each gene by its standard deviation. (default: :obj:`False`)
+    """
 
-    def embed(self, slices, seed: int, on_step, writer) -> list[np.ndarray]:
-        on_step(1)
-        return [data.x[data.node_type == NodeType.CELL].numpy() for data in slices]
+    learns = True
+
+    def __init__(self, scale: bool = False):
+        self.scale = scale
+
+    def embed(
+        self, data: BenchmarkData, seed: int = 0, without: int | None = None
+    ) -> list[np.ndarray]:
+        r"""The embedding of the cells of each slice."""
+        return data.components(without, self.scale)

@@ -1,13 +1,7 @@
 r"""The official SToFM encoder from a checkout of its repository, with inputs as it wants them."""
 
 import importlib
-import io
-import subprocess
 import sys
-import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -25,17 +19,10 @@ STUBS = {
 
 
 def official_encoder(checkout: str | Path, seed: int = 0, **config: object) -> torch.nn.Module:
-    r"""Makes an official :obj:`SToFMModel` with random weights and without dropout.
-
-    The linear layers start as PyTorch's do, not nearly at zero, so that a wrong bias is seen.
-
-    Args:
-        checkout (str or Path): A checkout of the official repository, or its git directory.
-        seed (int, optional): The seed of the weights. (default: :obj:`0`)
-        **config: What :obj:`SToFMConfig` takes.
-    """
-    module = import_official(checkout)
-    config = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0} | config
+    r"""Makes an official :obj:`SToFMModel` from what :obj:`SToFMConfig` takes, without dropout; random
+    linear layers start as PyTorch's do, not nearly at zero, so that a wrong bias is seen."""
+    module = import_official(Path(checkout))
+    config |= dict.fromkeys(("dropout", "attention_dropout", "activation_dropout"), 0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = module.SToFMModel(module.SToFMConfig(**config))
@@ -50,64 +37,25 @@ def official_encoder(checkout: str | Path, seed: int = 0, **config: object) -> t
 
 
 def official_distances(data: Data, far: float = 100.0) -> Tensor:
-    r"""The distances of a batch of subpatches of one size as the official code takes them: dense
-    :math:`(B, n, n)`, :obj:`far` where there is no edge and zero on the diagonal."""
-    size = data.num_nodes // data.num_graphs
-    out = torch.full((data.num_graphs, size, size), far, device=data.edge_attr.device)
+    r"""The distances of a subpatch as the official code takes them: dense :math:`(n, n)`, :obj:`far`
+    where there is no edge and zero on the diagonal."""
+    out = torch.full((data.num_nodes, data.num_nodes), far, device=data.edge_attr.device)
     source, target = data.edge_index
-    out[target // size, target % size, source % size] = data.edge_attr.view(-1)
-    node = torch.arange(size, device=out.device)
-    out[:, node, node] = 0.0
-    return out
+    out[target, source] = data.edge_attr.view(-1)
+    return out.fill_diagonal_(0.0)
 
 
-def import_official(checkout: str | Path) -> ModuleType:
-    r"""Imports :obj:`model/se2transformer.py` of a checkout or git directory, leaving no trace in
-    :obj:`sys.modules` and :obj:`sys.path`.
-
-    Raises:
-        ValueError: If it is not there.
-    """
-    checkout = Path(checkout)
-    if (checkout / FILE).is_file():
-        return _import(checkout)
-    with tempfile.TemporaryDirectory() as folder:
-        _export(checkout, Path(folder))
-        return _import(Path(folder))
-
-
-def _export(git_dir: Path, folder: Path):
-    command = ["git", f"--git-dir={git_dir}", "archive", "HEAD", str(FILE.parent)]
-    try:
-        archive = subprocess.run(command, capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ValueError(
-            f"--official {git_dir} holds no {FILE} and is no git directory that does; give a checkout "
-            f"of the SToFM repository"
-        ) from error
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(folder, filter="data")
-
-
-def _import(folder: Path) -> ModuleType:
-    stubs = {}
+def import_official(checkout: Path) -> ModuleType:
+    r"""Imports :obj:`model/se2transformer.py` of a checkout, leaving no trace in :obj:`sys`."""
+    if not (checkout / FILE).is_file():
+        raise ValueError(f"--official {checkout} has no {FILE}; give a checkout of the SToFM repository")
+    sys.path.insert(0, str(checkout))
     for name, values in STUBS.items():
-        stubs[name] = ModuleType(name)
-        vars(stubs[name]).update(values)
-    with _modules_of_its_own(folder, stubs):
-        return importlib.import_module("model.se2transformer")
-
-
-@contextmanager
-def _modules_of_its_own(folder: Path, stubs: dict[str, ModuleType]) -> Iterator[None]:
-    taken = [name for name in sys.modules if name.split(".")[0] in ("model", "geneformer")]
-    before = {name: sys.modules.pop(name) for name in taken}
-    sys.modules.update(stubs)
-    sys.path.insert(0, str(folder))
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(values)
     try:
-        yield
+        return importlib.import_module("model.se2transformer")
     finally:
-        sys.path.remove(str(folder))
+        sys.path.remove(str(checkout))
         for name in [name for name in sys.modules if name.split(".")[0] in ("model", "geneformer")]:
             del sys.modules[name]
-        sys.modules.update(before)

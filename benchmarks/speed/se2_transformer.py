@@ -3,186 +3,154 @@ r"""Speed and memory of the SE(2) Transformer against the official code and plai
 
 Random cells, one per unit of area, about 50 neighbours each, and virtual cells tied to all; float32,
 no dropout. Ours starts from the graph, the official code from a dense matrix of distances made before.
-`plain-attention` is the same encoder without distances. Outputs are compared before anything is timed.
+`plain-attention` is PyTorch's encoder of the same shape, without distances. Features, the pairs that a
+loss reads, and gradients are compared before anything is timed.
 """
 
-import argparse
+import math
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import Linear, Sequential, TransformerEncoder, TransformerEncoderLayer
+from torch_geometric.data import Data
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.device import find_device  # noqa: E402
-from benchmarks.speed.harness import add_options, exit_status, run_script  # noqa: E402
-from benchmarks.speed.se2_sides import (  # noqa: E402
-    AUTO,
-    OFFICIAL,
-    PLAIN,
-    EncoderSize,
-    Side,
-    known_evaluators,
-    make_side,
-)
-from benchmarks.speed.subpatches import make_subpatches, random_pairs  # noqa: E402
+from benchmarks.speed.harness import Benchmark, num  # noqa: E402
+from benchmarks.speed.official_model import official_distances, official_encoder  # noqa: E402
+from stofm_pyg.models import from_official_state  # noqa: E402
+from stofm_pyg.nn import NodeType, SE2TransformerConv, SliceEncoder  # noqa: E402
+from stofm_pyg.transforms import ConnectVirtualCells, SpatialRadiusGraph  # noqa: E402
 
-CELLS = (250, 500, 1000, 2000, 4000, 8000, 20000)
-CASES = ("forward", "forward+backward")
-PAIRS = 2000
-LARGEST_ERROR = 1e-4
+FORWARD, TRAINING = "forward", "forward+backward"
+OFFICIAL, PLAIN, AUTO = "official", "plain-attention", "auto"
+RADIUS, PAIRS, LARGEST_ERROR = 4.0, 2000, 1e-4
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(out, CELLS)
-    add = out.add_argument
-    add("--official", metavar="CHECKOUT", help="the official repository, or its git directory")
-    add(
-        "--official-limit",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="most cells for the official code, whose memory grows with their square (default: 2000)",
-    )
-    add("--virtual-cells", type=int, default=50, help="of a subpatch (default: 50)")
-    add("--batch", type=int, default=1, help="subpatches in a batch (default: 1)")
-    add("--layers", type=int, default=4, help="of the encoder (default: 4)")
-    add("--heads", type=int, default=8, help="attention heads (default: 8)")
-    add("--channels", type=int, default=256, help="width of all layers and inputs (default: 256)")
-    add("--gaussians", type=int, default=128, help="basis functions of a distance (default: 128)")
-    add("--cases", default=",".join(CASES), help="comma-separated (default: all)")
-    add("--sides", help="comma-separated (default: all that there are)")
-    return out
+class SE2Benchmark(Benchmark):
+    r"""Our encoder by each evaluator, the official one with the same weights, and plain attention."""
 
+    baselines = (OFFICIAL, PLAIN)
+    options = {
+        "official": {"metavar": "CHECKOUT", "help": "the official repository"},
+        "virtual_cells": num(50, "of a subpatch"),
+        "layers": num(4, "of the encoder"),
+        "heads": num(8, "attention heads"),
+        "channels": num(256, "width of all layers and inputs"),
+        "gaussians": num(128, "basis functions of a distance"),
+        "cases": {"default": f"{FORWARD},{TRAINING}", "help": "comma-separated (default: all)"},
+        "sides": {"help": "comma-separated (default: all that there are)"},
+    }
 
-class Comparison:
-    r"""Builds the sides for the harness and compares what they give."""
+    def __init__(self, args):
+        super().__init__(args)
+        left_out = {"edgewise", AUTO} | (set() if self.device.type == "cuda" else {"fused"})
+        ours = [name for name in SE2TransformerConv.evaluators if name not in left_out]
+        known = [OFFICIAL] * bool(args.official) + [*ours, AUTO, PLAIN]
+        self.cases = args.cases.split(",")
+        self.sides = args.sides.split(",") if args.sides else known
+        if not set(self.sides) <= set(known) or not set(self.cases) <= {FORWARD, TRAINING}:
+            raise ValueError(
+                f"Unknown --sides {args.sides} or --cases {args.cases}; known: {', '.join(known)} "
+                f"('official' needs --official CHECKOUT) and {FORWARD}, {TRAINING}"
+            )
 
-    def __init__(self, args: argparse.Namespace):
-        self.args = args
-        self.size = EncoderSize(args.layers, args.heads, args.channels, args.gaussians)
-        self.device = find_device(args.device)
+    def build(self, case, side, cells):
+        return Side(side, case, make_subpatch(cells, self.args).to(self.device), self.args)
 
-    def build(self, case: str, side: str, cells: int) -> "Run":
-        r"""Prepares one side; the inputs depend on the size and the seed alone."""
-        args = self.args
-        data = make_subpatches(cells, args.virtual_cells, self.size.channels, args.batch, args.seed)
-        pairs = random_pairs(data, PAIRS, args.seed).to(self.device)
-        made = make_side(
-            side, data.to(self.device), pairs, self.size, args.official, seed=args.seed
-        )
-        return Run(made, case)
-
-    def check(self, case: str, cells: int, runs: Mapping[str, Callable]) -> dict[str, dict]:
-        r"""Compares all sides with the official one, or with the first of ours.
-
-        Raises:
-            ValueError: If an output differs by more than 1e-4 of its largest value.
-        """
-        names = [name for name in runs if name != PLAIN]
-        out: dict[str, dict] = {}
-        if len(names) < 2:
-            return out
-        expected = runs[names[0]].values()
-        for name in names[1:]:
-            errors = largest_errors(runs[name].values(), expected)
-            line = ", ".join(f"{part} {error:.1e}" for part, error in errors.items())
-            print(f"{case}, {cells:,} cells, {name} against {names[0]}: {line}", flush=True)
-            worst = max(errors["x"], errors["pair"])
-            if not worst <= LARGEST_ERROR:
+    def check(self, case, cells, calls):
+        values = {side: call.values() for side, call in calls.items() if side != PLAIN}
+        first, *others = values or [None]
+        out = {}
+        for side in others:
+            pairs = [(values[side][part], value) for part, value in values[first].items()]
+            error = max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
+            if not error <= LARGEST_ERROR:
                 raise ValueError(
-                    f"The output of '{name}' differs from that of '{names[0]}' by {worst:.1e} of its "
-                    f"largest value at {cells:,} cells; more than {LARGEST_ERROR:g} is an error, so "
-                    f"times would mean nothing"
+                    f"'{side}' differs from '{first}' at {cells:,} cells by {error:.1e} of the largest "
+                    f"value; more than {LARGEST_ERROR:g} is an error, so times would mean nothing"
                 )
-            out[name] = {"max_relative_error": worst, "compared_with": names[0]}
-            if "gradient" in errors:
-                out[name]["max_relative_gradient_error"] = errors["gradient"]
+            out[side] = {"max_relative_error": error, "compared_with": first}
         return out
 
 
-class Run:
-    r"""One side in one case, called without arguments."""
+class Side:
+    r"""An encoder on a subpatch, which gives features and the representation of some pairs; with a
+    backward pass in training."""
 
-    def __init__(self, side: Side, case: str):
-        self.side = side
-        self.case = case
+    def __init__(self, name: str, case: str, data: Data, args):
+        self.name, self.data, self.training = name, data, case == TRAINING
+        generator = torch.Generator().manual_seed(args.seed)
+        self.pairs = torch.randint(data.num_nodes, (2, PAIRS), generator=generator).to(data.x.device)
+        self.model = make_encoder(name, args).to(data.x.device).train(self.training)
+        self.distances = official_distances(data) if name == OFFICIAL else None
 
-    def __call__(self) -> object:
-        return self.side.forward() if self.case == "forward" else self.side.step()
+    def _run(self) -> list[Tensor]:
+        data, (source, target) = self.data, self.pairs
+        if self.name == PLAIN:
+            return [self.model(data.x[None])[0]]
+        if self.name == OFFICIAL:
+            out = self.model(data.x[None], self.distances[None], data.node_type[None].long())
+            return [out["last_hidden_state"][0], out["pair_rep"][0, target, source]]
+        out = self.model(data.x, data.edge_index, data.edge_attr, None, data.node_type)
+        return [out.x, out.pair.pairs(self.pairs)]
 
-    def values(self) -> dict[str, dict[str, Tensor]]:
-        r"""Features, pairs and gradients of one run."""
-        output = self()
-        with torch.no_grad():
-            x, pairs = self.side.read(output)
-        out = {"x": {"x": x.detach()}, "pair": {"pair": pairs.detach()}}
-        if self.case != "forward":
-            out["gradient"] = self.side.gradients()
+    def __call__(self) -> list[Tensor]:
+        with torch.set_grad_enabled(self.training):
+            out = self._run()
+        if self.training:
+            self.model.zero_grad(set_to_none=True)
+            # Not the mean square of features: after a norm that is one, and has no gradient.
+            losses = [(out[0] - self.data.x).square().mean(), *(x.square().mean() for x in out[1:])]
+            sum(losses).backward()
+        return out
+
+    def values(self) -> dict[str, Tensor]:
+        r"""Features, pairs and, by the names of our encoder, all gradients in one, of one run."""
+        out = dict(zip(("features", "pairs"), (part.detach() for part in self()), strict=True))
+        if self.training:
+            grads = {k: p.grad for k, p in self.model.named_parameters() if p.grad is not None}
+            if self.name == OFFICIAL:
+                grads = from_official_state(grads, len(self.model.encoder.layers))
+            out["gradient"] = torch.cat([grads[name].flatten() for name in sorted(grads)])
         return out
 
 
-def largest_errors(actual: dict, expected: dict) -> dict[str, float]:
-    r"""The largest difference in each part, relative to the largest value of the tensor."""
-    out = {}
-    for part, tensors in expected.items():
-        if actual[part].keys() != tensors.keys():
-            difference = sorted(actual[part].keys() ^ tensors.keys())
-            raise ValueError(f"Only one of two sides has a {part} of {difference}")
-        errors = [
-            float((actual[part][name] - value).abs().max() / value.abs().max().clamp(min=1e-30))
-            for name, value in tensors.items()
-        ]
-        out[part] = max(errors)
-    return out
+def make_encoder(name: str, args) -> torch.nn.Module:
+    r"""Makes an encoder, with the weights of the official one where there is one."""
+    channels, heads, layers, official = args.channels, args.heads, args.layers, None
+    if args.official and name != PLAIN:
+        official = official_encoder(
+            args.official, args.seed, input_dim=channels, embedding_dim=channels,
+            ffn_embedding_dim=channels, num_hidden_layers=layers, num_attention_heads=heads,
+            gaussian_hidden_dim=args.gaussians,
+        )  # fmt: skip
+    if name == OFFICIAL:
+        return official
+    torch.manual_seed(args.seed)
+    if name == PLAIN:
+        torch.backends.mha.set_fastpath_enabled(False)  # It has no fused attention on a CPU.
+        layer = TransformerEncoderLayer(channels, heads, channels, 0.0, "gelu", batch_first=True)
+        encoder = TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        return Sequential(Linear(channels, channels), encoder)
+    options = {"num_gaussians": args.gaussians} | ({} if name == AUTO else {"evaluator": name})
+    ours = SliceEncoder(channels, channels, layers, heads=heads, **options)
+    if official is not None:
+        ours.load_state_dict(from_official_state(official.state_dict(), layers))
+    return ours
 
 
-def sides_of(args: argparse.Namespace, device: torch.device) -> list[str]:
-    r"""The sides to measure, in the order in which they are compared."""
-    known = [OFFICIAL] if args.official else []
-    known += [*known_evaluators(device), AUTO, PLAIN]
-    wanted = known if args.sides is None else args.sides.split(",")
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        hint = "" if args.official else "; 'official' needs --official CHECKOUT"
-        raise ValueError(f"--sides {','.join(unknown)} is unknown; known: {', '.join(known)}{hint}")
-    return [name for name in known if name in wanted]
-
-
-def run(argv: list[str]) -> list[dict]:
-    args = parser().parse_args(argv)
-    cases = args.cases.split(",")
-    if not set(cases) <= set(CASES):
-        raise ValueError(f"--cases {args.cases} is unknown; known: {', '.join(CASES)}")
-    if args.batch < 1 or args.virtual_cells < 0:
-        raise ValueError(
-            f"--batch must be at least 1 and --virtual-cells at least 0 (got {args.batch} and "
-            f"{args.virtual_cells})"
-        )
-    comparison = Comparison(args)
-    return run_script(
-        __file__,
-        argv,
-        args,
-        comparison.build,
-        cases,
-        sides_of(args, comparison.device),
-        baselines=(OFFICIAL, PLAIN),
-        check=comparison.check,
-        limits={OFFICIAL: args.official_limit},
-        extras={"batch": args.batch, "virtual_cells": args.virtual_cells},
-    )
-
-
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    return exit_status(lambda: run(argv))
+def make_subpatch(cells: int, args) -> Data:
+    r"""A random subpatch of so many cells and some virtual cells."""
+    generator, nodes = torch.Generator().manual_seed(args.seed), cells + args.virtual_cells
+    node_type = torch.full((nodes,), int(NodeType.CELL), dtype=torch.uint8)
+    node_type[cells:] = int(NodeType.VIRTUAL)
+    x = torch.randn(nodes, args.channels, generator=generator)
+    pos = math.sqrt(cells) * torch.rand(nodes, 2, generator=generator)
+    return ConnectVirtualCells()(SpatialRadiusGraph(RADIUS)(Data(x=x, pos=pos, node_type=node_type)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SE2Benchmark.main())

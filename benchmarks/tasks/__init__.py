@@ -1,5 +1,5 @@
 r"""The tasks of the benchmark, one file each."""
 
-from benchmarks.tasks.segmentation import run as segmentation
+from benchmarks.tasks import segmentation
 
-TASKS = {"segmentation": segmentation}
+TASKS = {"segmentation": segmentation.run}

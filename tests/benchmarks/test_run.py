@@ -7,12 +7,24 @@ import numpy as np
 import pytest
 
 from benchmarks import run
-from benchmarks.methods.pca import PCA
-from benchmarks.methods.stofm import SToFMPretrained
-from benchmarks.token_features import TokenFeatures
+from benchmarks.head import predict_folds
+from benchmarks.methods import DEFAULT
+from benchmarks.methods.stofm import SToFMFitted
+from benchmarks.splits import make_folds
 from stofm_pyg.cli import main as cli
-from stofm_pyg.data import GeneVocab
-from stofm_pyg.datasets.generate_tissue import generate_tissue
+from stofm_pyg.data import SliceSettings
+from stofm_pyg.datasets import H5adSlices, generate_tissue
+from stofm_pyg.models import SToFM
+from stofm_pyg.train import PRESETS, PretrainConfig
+from tests.models.fit_case import CONFIG
+
+TINY = PretrainConfig.from_dict(CONFIG)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """A preset of a few steps, whatever the real one is."""
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +39,10 @@ def main(*args):
     return run.main(["--task", "segmentation", "--preset", "tiny", *map(str, args)])
 
 
+def results_of(out):
+    return json.loads((out / "results.json").read_text())
+
+
 def error_of(capsys, *args):
     assert main(*args) == 2
     return capsys.readouterr().err
@@ -34,17 +50,18 @@ def error_of(capsys, *args):
 
 def test_all_methods_on_generated_tissue(tmp_path, capsys):
     assert main("--out", tmp_path, "--runs", 2, "--seed", 5) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = results_of(tmp_path)
     assert results["finished"] is True
     assert results["split"] == "cross"
     assert results["seed"] == 5
     assert results["versions"]["torch"]
-    assert results["features"] == "tokens"
-    rows = ["stofm", "stofm (pca)", "pca", "neighbour-pca", "coordinates"]
-    assert list(results["summary"]) == rows
+    assert results["features"] == "auto"
+    assert SliceSettings.from_dict(results["settings"]) == SliceSettings(seed=5)
+    assert list(results["summary"]) == DEFAULT and "stofm-pretrained" not in DEFAULT
     for name, row in results["summary"].items():
         runs = [r for r in results["results"] if r["method"] == name]
-        assert [r["seed"] for r in runs] == [5, 6]
+        # What sees no seed is run once.
+        assert [r["seed"] for r in runs] == ([5, 6] if name in ("stofm", "untrained") else [5])
         assert row["macro_f1"]["mean"] == pytest.approx(np.mean([r["macro_f1"] for r in runs]))
         assert row["macro_f1"]["std"] == pytest.approx(np.std([r["macro_f1"] for r in runs]))
         for r in runs:
@@ -52,73 +69,104 @@ def test_all_methods_on_generated_tissue(tmp_path, capsys):
             assert r["macro_f1"] == pytest.approx(np.mean(per_slice))
             assert 0 < r["accuracy"] <= 1
             assert np.sum(r["confusion"]) == sum(s["cells"] for s in results["slices"])
-    # The baselines see no seed; only pre-training does.
-    assert results["summary"]["pca"]["macro_f1"]["std"] == 0
     assert results["summary"]["coordinates"]["macro_f1"]["mean"] < 0.5
 
     table = (tmp_path / "results.md").read_text()
-    assert "| neighbour-pca |" in table
-    assert "| neighbour-pca |" in capsys.readouterr().out
+    assert "| ring-pca |" in table
+    assert "| ring-pca |" in capsys.readouterr().out
     pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert len(pictures) == 15
+    assert len(pictures) == 3 * len(DEFAULT)
     assert "stofm-truth-and-prediction.png" in pictures
     for path in (tmp_path / "pictures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
-    assert list((tmp_path / "tensorboard").rglob("events.out.*"))
+
+
+def by_hand(embeddings, tissue, split="cross"):
+    """Scores of embeddings by the head and the split of the benchmark."""
+    slices = list(H5adSlices([str(tissue)], SliceSettings(), labels=("domain",)))
+    classes = slices[0].classes["domain"]
+    parts = [embeddings[item.cell_id[item.cell_id >= 0].numpy()] for item in slices]
+    folds = make_folds(split, slices, "domain", 0)
+    found = predict_folds(slices, "domain", parts, folds, classes)
+    truth = [item.domain[item.cell_id >= 0].numpy() for item in slices]
+    return np.mean([(a == b).mean() for a, b in zip(found, truth, strict=True)])
+
+
+def test_the_row_is_that_of_the_public_lines(tissue, tmp_path):
+    adata = anndata.read_h5ad(tissue)
+    model = SToFM.fit(adata, slice_key="slice", preset="tiny", progress=False)
+    model.embed(adata)
+    model.save_pretrained(tmp_path / "model")
+    args = ("--data", tissue, "--method", "stofm", "--model", tmp_path / "model", "--runs", 1)
+    assert main(*args, "--out", tmp_path / "out") == 0
+    rows = results_of(tmp_path / "out")["summary"]
+    assert list(rows) == ["stofm", "model"]
+    want = by_hand(adata.obsm["X_stofm"], tissue)
+    assert rows["stofm"]["accuracy"]["mean"] == pytest.approx(want, abs=1e-6)
+    assert rows["model"] == {**rows["stofm"], "seconds": rows["model"]["seconds"]}
+    # So is that of the command line.
+    fitted, embedded = tmp_path / "fitted", tmp_path / "embedded.h5ad"
+    assert cli(["fit", str(tissue), "--preset", "tiny", "--out", str(fitted), "--workers", "0"]) == 0
+    assert cli(["embed", str(fitted), str(tissue), "--out", str(embedded)]) == 0
+    z = anndata.read_h5ad(embedded).obsm["X_stofm"]
+    np.testing.assert_allclose(z, adata.obsm["X_stofm"], atol=1e-5)
+
+
+def test_slices_that_were_not_seen(tissue, tmp_path, capsys):
+    args = ("--data", tissue, "--method", "stofm,pca,coordinates", "--unseen", "--runs", 1)
+    assert main(*args, "--out", tmp_path / "out") == 0
+    rows = results_of(tmp_path / "out")["summary"]
+    assert list(rows) == ["stofm", "stofm (unseen)", "pca", "pca (unseen)", "coordinates"]
+    # By hand: each slice is embedded by a model that was fitted to the other.
+    adata = anndata.read_h5ad(tissue)
+    slices = list(H5adSlices([str(tissue)], SliceSettings(), labels=("domain",)))
+    score = []
+    for fold in make_folds("cross", slices, "domain", 0):
+        other = adata[adata.obs["slice"] != f"slice{fold.slice}"].copy()
+        model = SToFM.fit(other, preset="tiny", progress=False, seed=0)
+        z = model.embed_anndata(adata).numpy()
+        parts = [z[item.cell_id[item.cell_id >= 0].numpy()] for item in slices]
+        found = predict_folds(slices, "domain", parts, [fold], slices[0].classes["domain"])[fold.slice]
+        truth = slices[fold.slice].domain[slices[fold.slice].cell_id >= 0].numpy()
+        score.append((found == truth).mean())
+    assert rows["stofm (unseen)"]["accuracy"]["mean"] == pytest.approx(np.mean(score), abs=1e-6)
+    assert rows["stofm (unseen)"]["accuracy"] != rows["stofm"]["accuracy"]
+    args = ("--data", tissue, "--unseen", "--split", "blocks", "--out", tmp_path / "b")
+    assert "--unseen keeps test slices out; it goes with --split cross" in error_of(capsys, *args)
 
 
 def test_another_conv_has_a_row_beside_the_se2_layer(tissue, tmp_path):
     args = ("--data", tissue, "--method", "stofm", "--conv", "GCNConv", "--runs", 1)
     assert main(*args, "--out", tmp_path) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results["summary"]) == ["stofm", "stofm (GCNConv)", "stofm (pca)"]
-    assert results["data"] == [str(tissue)]
-    # The features of a seed are made once, and count for each row that sees them.
-    seconds = [run["seconds"] for run in results["results"]]
-    assert seconds[0]["features"] == seconds[1]["features"] > 0
-    assert "features" not in seconds[2]
-    assert results["vocab"] == GeneVocab.from_slices([tissue]).fingerprint
+    results = results_of(tmp_path)
+    assert list(results["summary"]) == ["stofm", "stofm (GCNConv)"]
+    assert results["data"] == [str(tissue)] and results["conv"] == "GCNConv"
 
 
-def test_principal_components_alone(tissue, tmp_path, monkeypatch):
-    def made(*args):
-        raise AssertionError("No tokens were asked for")
+def test_features_of_ones_own(tissue, tmp_path, capsys):
+    adata = anndata.read_h5ad(tissue)
+    adata.obsm["X_own"] = np.random.default_rng(0).normal(size=(500, 4))
+    adata.write_h5ad(tmp_path / "own.h5ad")
+    args = ("--data", tmp_path / "own.h5ad", "--method", "stofm", "--runs", 1)
+    assert main(*args, "--features", "X_own", "--out", tmp_path / "out") == 0
+    own = results_of(tmp_path / "out")
+    assert main(*args, "--out", tmp_path / "pca") == 0
+    pca = results_of(tmp_path / "pca")
+    assert own["features"] == "X_own" and own["summary"] != pca["summary"]
+    message = error_of(capsys, *args, "--features", "X_owm", "--out", tmp_path / "no")
+    assert "'X_owm' is not in 'adata.obsm'" in message and "Did you mean 'X_own'" in message
 
-    monkeypatch.setattr(TokenFeatures, "__init__", made)
-    args = ("--data", tissue, "--method", "stofm,pca", "--features", "pca", "--runs", 1)
+
+def test_by_way_of_a_corpus(tissue, tmp_path):
+    args = ("--data", tissue, "--method", "stofm-pretrained", "--runs", 1)
     assert main(*args, "--out", tmp_path) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results["summary"]) == ["stofm (pca)", "pca"]
-    assert results["vocab"] is None
+    assert list(results_of(tmp_path)["summary"]) == ["stofm-pretrained"]
 
 
-def test_baselines_need_no_tokens(tissue, tmp_path, monkeypatch):
-    monkeypatch.delattr(TokenFeatures, "__init__")
-    assert main("--data", tissue, "--method", "pca", "--runs", 1, "--out", tmp_path) == 0
-
-
-def test_an_encoder_that_adapt_wrote(tissue, tmp_path):
-    encoder = tmp_path / "encoder"
-    sizes = ["--preset", "tiny", "--steps", "2", "--max-tokens", "500"]
-    assert cli(["adapt", str(tissue), "--vocab", "slices", "--out", str(encoder), *sizes]) == 0
-    args = ("--data", tissue, "--method", "stofm", "--cell-encoder", encoder, "--runs", 1)
-    assert main(*args, "--out", tmp_path / "out") == 0
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["cell_encoder"] == str(encoder)
-    assert results["vocab"] == GeneVocab.load(encoder / "vocab.json").fingerprint
-
-
-def test_what_tokens_cannot_be_made_of_is_an_error_before_any_work(
-    tissue, tmp_path, capsys, monkeypatch
-):
+def test_what_is_wrong_is_said_before_any_work(tissue, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(SToFMFitted, "embed", lambda *args: pytest.fail("There is an error to be told"))
     args = ("--data", tissue, "--out", tmp_path / "out")
-    assert "for tokens" in error_of(capsys, *args, "--features", "pca", "--vocab", "v.json")
-    assert "for tokens" in error_of(capsys, *args, "--features", "pca", "--cell-encoder", tmp_path)
-    monkeypatch.setattr(PCA, "embed", lambda *args: pytest.fail("There is an error to be told first"))
-    args = (*args, "--method", "pca,stofm")
-    assert "'cell_bert'" in error_of(capsys, *args, "--cell-encoder", tmp_path)
-    (tmp_path / "v.json").write_text("{")
-    assert "v.json" in error_of(capsys, *args, "--vocab", tmp_path / "v.json")
+    assert "nowhere" in error_of(capsys, *args, "--model", tmp_path / "nowhere")
     adata = anndata.read_h5ad(tissue)
     adata.X.data = np.log1p(adata.X.data)
     adata.write_h5ad(tmp_path / "log.h5ad")
@@ -130,7 +178,7 @@ def test_what_tokens_cannot_be_made_of_is_an_error_before_any_work(
 def test_splits_within_a_slice(tissue, tmp_path, split):
     args = ("--data", tissue, "--method", "coordinates", "--split", split, "--runs", 1)
     assert main(*args, "--out", tmp_path) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = results_of(tmp_path)
     scored = np.sum(results["results"][0]["confusion"])
     assert scored == {"within": 100, "blocks": 500}[split]
 
@@ -140,7 +188,7 @@ def test_a_single_slice_is_split_into_blocks(tissue, tmp_path):
     one = tmp_path / "one.h5ad"
     adata[adata.obs["slice"] == "slice0"].write_h5ad(one)
     assert main("--data", one, "--method", "pca", "--runs", 1, "--out", tmp_path / "out") == 0
-    assert json.loads((tmp_path / "out" / "results.json").read_text())["split"] == "blocks"
+    assert results_of(tmp_path / "out")["split"] == "blocks"
 
 
 def test_a_slice_without_labels_does_not_make_it_cross(tissue, tmp_path):
@@ -149,7 +197,7 @@ def test_a_slice_without_labels_does_not_make_it_cross(tissue, tmp_path):
     adata.write_h5ad(tmp_path / "half.h5ad")
     args = ("--data", tmp_path / "half.h5ad", "--method", "pca", "--runs", 1)
     assert main(*args, "--out", tmp_path / "out") == 0
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = results_of(tmp_path / "out")
     assert results["split"] == "blocks"
     assert list(results["results"][0]["slices"]) == ["slice0"]
 
@@ -158,10 +206,10 @@ def test_ctrl_c_keeps_what_is_done(tissue, tmp_path, capsys, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SToFMPretrained, "embed", interrupt)
+    monkeypatch.setattr(SToFMFitted, "embed", interrupt)
     args = ("--data", tissue, "--method", "pca,stofm,coordinates", "--runs", 1, "--out", tmp_path)
     assert main(*args) == 130
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = results_of(tmp_path)
     assert results["interrupted"] is True
     assert list(results["summary"]) == ["pca"]
     assert "Interrupted" in capsys.readouterr().out
@@ -169,11 +217,11 @@ def test_ctrl_c_keeps_what_is_done(tissue, tmp_path, capsys, monkeypatch):
 
 def test_unknown_names_are_errors_that_list_the_known(tissue, tmp_path, capsys):
     args = ("--data", tissue, "--out", tmp_path)
-    assert "known: stofm, pca" in error_of(capsys, *args, "--method", "pcaa")
+    assert "known: stofm, untrained, ring-pca" in error_of(capsys, *args, "--method", "pcaa")
     assert "Did you mean 'GATv2Conv'" in error_of(capsys, *args, "--conv", "GATv3Conv")
     assert re.search("'domian'.*domain", error_of(capsys, *args, "--label", "domian"), re.S)
     assert re.search("'slise'.*slice", error_of(capsys, *args, "--slice-key", "slise"), re.S)
-    assert "--device gpu" in error_of(capsys, *args, "--device", "gpu")
+    assert "The device 'gpu' cannot be used" in error_of(capsys, *args, "--device", "gpu")
     assert "--runs" in error_of(capsys, *args, "--runs", 0)
 
 

@@ -81,6 +81,36 @@ def test_blocks_hold_out_every_cell_once_and_their_neighbours_with_it():
     assert share_of_neighbours_in_training(random_folds) > 0.7
 
 
+@pytest.mark.parametrize("num_cells", [5, 7, 24, 30, 36, 40])
+def test_blocks_of_a_tiny_slice(num_cells):
+    # All cells are neighbours, so that METIS makes one part.
+    data = SpatialRadiusGraph(100.0)(make_slice(num_cells, seed=0))
+    for seed in range(3):
+        folds = make_folds("blocks", [data], "domain", seed=seed)
+        sizes = [fold.test.size for fold in folds]
+        assert len(folds) == 5 and max(sizes) <= min(sizes) + 1
+        assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(num_cells))
+        for fold in folds:
+            both = np.concatenate([fold.train[0], fold.test])
+            assert sorted(both.tolist()) == list(range(num_cells))
+    # Contiguous: along a line, each fold is a stretch of it.
+    data.pos[:num_cells] = torch.arange(float(num_cells)).unsqueeze(1) * torch.tensor([[1.0, 2.0]])
+    for fold in make_folds("blocks", [SpatialRadiusGraph(1e3)(data)], "domain", seed=0):
+        assert (np.diff(fold.test) == 1).all()
+
+
+@pytest.mark.parametrize("split", ["within", "blocks"])
+def test_a_slice_without_cells_to_train_on_is_named(split):
+    slices = [make_slice(200, seed=0), make_slice(30, seed=1, unknown=range(1, 30))]
+    with pytest.raises(ValueError) as error:
+        make_folds(split, slices, "domain", seed=0)
+    assert str(error.value) == (
+        f"--split {split} leaves no cell to train on in slice 'slice1', which has 1 cells with 'domain' "
+        f"labels, all in one part; leave it out, or use --split cross"
+    )
+    assert len(make_folds("cross", slices, "domain", seed=0)) == 2
+
+
 def test_an_unknown_split_lists_the_known():
     with pytest.raises(ValueError, match="Unknown split 'random'; known: within, blocks, cross"):
         make_folds("random", [make_slice(20, 0)], "domain", seed=0)

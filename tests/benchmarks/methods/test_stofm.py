@@ -2,46 +2,71 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.methods.stofm import SToFMPretrained
-from benchmarks.presets import PRESETS
-from stofm_pyg.datasets import SyntheticTissue
-
-
-class Writer:
-    def __init__(self):
-        self.scalars = {}
-
-    def add_scalar(self, name, value, step):
-        self.scalars[name, step] = value
+from benchmarks.data import BenchmarkData
+from benchmarks.methods import SavedModel
+from benchmarks.methods.pretrained import Pretrained
+from benchmarks.methods.stofm import SToFMFitted, Untrained
+from stofm_pyg.models import SToFM
+from tests.models.fit_case import CONFIG, SETTINGS, fit, fitted, make_tissue
 
 
 @pytest.fixture(scope="module")
-def slices():
-    return list(SyntheticTissue(num_slices=2, cells_per_slice=300, num_genes=60, seed=1))
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tissue") / "tissue.h5ad"
+    make_tissue().write_h5ad(path)
+    return BenchmarkData([str(path)], "domain", SETTINGS)
 
 
-def embed(slices, seed):
-    steps, writer = [], Writer()
-    out = SToFMPretrained(PRESETS["tiny"]).embed(slices, seed, steps.append, writer)
-    return out, steps, writer
+def made(kind=SToFMFitted, **kwargs):
+    options = {"num_workers": 0} if kind is not Pretrained else {}
+    return kind("tiny", CONFIG, device="cpu", **options, **kwargs)
 
 
-def test_embeds_every_cell_and_learns(slices):
-    out, steps, writer = embed(slices, seed=0)
-    preset = PRESETS["tiny"]
-    width = preset.hidden_channels
-    assert [z.shape for z in out] == [(300, width), (300, width)]
-    assert sum(steps) == preset.num_steps(600)
-    losses = [writer.scalars["pretraining/loss", step] for step in (1, sum(steps))]
-    assert losses[1] < losses[0]
+def test_it_is_what_the_public_lines_give(data):
+    out = made().embed(data)
+    z = fitted().embed_anndata(make_tissue()).numpy()
+    np.testing.assert_array_equal(np.concatenate(out), z)
+    # Without a slice: fitted to the other, both embedded.
+    adata = make_tissue()
+    other = fit(adata[100:].copy())
+    unseen = made().embed(data, without=0)
+    np.testing.assert_allclose(np.concatenate(unseen), other.embed_anndata(adata).numpy(), atol=1e-6)
 
 
-def test_the_seed_decides_all(slices):
+def test_the_seed_decides_all(data):
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    first, _, _ = embed(slices, seed=0)
+    first = made().embed(data, 0)
     assert torch.equal(torch.get_rng_state(), before)
-    again, _, _ = embed(slices, seed=0)
-    other, _, _ = embed(slices, seed=1)
-    np.testing.assert_array_equal(first[0], again[0])
+    other = made().embed(data, 1)
     assert np.abs(first[0] - other[0]).max() > 1e-3
+
+
+def test_untrained_is_what_it_begins_with(data):
+    out = np.concatenate(made(Untrained).embed(data))
+    none = {"stage_1": {"num_epochs": 0}, "stage_2": {"num_epochs": 0}}
+    z = fit(make_tissue(), config={**CONFIG, **none}).embed_anndata(make_tissue()).numpy()
+    np.testing.assert_array_equal(out, z)
+    assert not np.allclose(out, np.concatenate(made().embed(data)), atol=1e-3)
+
+
+def test_by_way_of_a_corpus(data):
+    from stofm_pyg.data import GeneVocab
+
+    method = made(Pretrained)
+    out = method.embed(data)
+    model = fit(make_tissue(), features="tokens", vocab=GeneVocab.from_slices(data.sources))
+    z = model.embed_anndata(make_tissue()).numpy()
+    np.testing.assert_allclose(np.concatenate(out), z, atol=1e-5)
+    unseen = method.embed(data, without=1)
+    assert [x.shape for x in unseen] == [x.shape for x in out]
+    assert not np.allclose(unseen[0], out[0], atol=1e-3)
+
+
+def test_a_saved_model_is_taken_as_it_is(data, tmp_path):
+    fitted().save_pretrained(tmp_path)
+    method = SavedModel(str(tmp_path))
+    z = fitted().embed_anndata(make_tissue()).numpy()
+    np.testing.assert_array_equal(np.concatenate(method.embed(data)), z)
+    assert not method.learns
+    assert isinstance(method.model, SToFM)
