@@ -56,8 +56,8 @@ def fit_components(
     :meth:`expression_pca`, and:
 
     Args:
-        top_genes (int, optional): So many of the most variable genes have a part in the components (see
-            :meth:`variable_genes`), the others a weight of zero. (default: :obj:`None`)
+        top_genes (int, optional): So many genes, those whose log-normalised expression varies most, have
+            a part in the components, the others a weight of zero. (default: :obj:`None`)
     """
     num_cells, num_genes = counts.shape
     if num_components < 1:
@@ -93,7 +93,7 @@ def fit_components(
     expression.data /= deviation[expression.indices]
     chosen = np.arange(num_genes)
     if top_genes is not None and top_genes < num_genes:
-        chosen = variable_genes(counts, top_genes)
+        chosen = np.sort(np.argsort(-variance, kind="stable")[:top_genes])
         expression = expression[:, chosen]
         size = min(size, len(chosen))
 
@@ -105,23 +105,6 @@ def fit_components(
     # deviation would blow it up.
     loadings[:, pca.explained_variance_ <= 1e-12 * pca.explained_variance_[0]] = 0.0
     return ExpressionComponents(target, share, mean, loadings)
-
-
-def variable_genes(counts: sparse.csr_matrix, number: int) -> np.ndarray:
-    r"""Returns the most variable genes, rising: those whose counts vary most beyond what genes of their
-    mean do, by a curve of second degree through the logarithms of variance and mean (after
-    `"Comprehensive integration of single-cell data" <https://doi.org/10.1016/j.cell.2019.05.031>`_).
-
-    Args:
-        counts (csr_matrix): Counts, cells by genes.
-        number (int): How many.
-    """
-    mean, variance = mean_variance_axis(counts, axis=0)
-    excess = np.full(len(mean), -np.inf)
-    varies = variance > 0
-    x, y = np.log10(mean[varies]), np.log10(variance[varies])
-    excess[varies] = y - np.polyval(np.polyfit(x, y, 2), x)
-    return np.sort(np.argsort(-excess, kind="stable")[:number])
 
 
 def expression_pca(

@@ -31,7 +31,7 @@ NUM_EXAMPLES = 5
 class PCAFeatures(Features):
     r"""Principal components of log-normalised counts, each gene divided by its standard deviation,
     centred in each slice and scaled by what neighbours share of them (:class:`SpatialSignal`). Of more
-    than 4,000 genes the 2,000 most variable ones are taken.
+    than 4,000 genes the 2,000 are taken whose expression varies most.
 
     Genes of a new slice are matched by name. Those that it lacks count as their mean, those that the
     model does not know are left out.

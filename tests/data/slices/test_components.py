@@ -188,3 +188,15 @@ def test_a_cell_of_average_composition_stays_there_without_some_genes():
     part = components.transform(counts[:, genes], genes)
     # However deep it was read: nothing is left but the noise.
     assert np.abs(part).max() < 0.01 and np.abs(whole).max() < 0.01
+
+
+def test_the_most_variable_genes_alone_have_a_part():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(5.0, (80, 12)).astype(np.float32)
+    counts[:, [2, 7, 9]] *= rng.integers(1, 6, (80, 1))  # What varies most in these three is shared.
+    counts = sparse.csr_matrix(counts)
+    chosen = module.fit_components(counts, 3, top_genes=3)
+    assert np.flatnonzero(np.abs(chosen.loadings).sum(axis=1)).tolist() == [2, 7, 9]
+    assert chosen.mean.shape == (12,) and chosen.share.sum() == pytest.approx(1.0)
+    everything = module.fit_components(counts, 3, top_genes=12)
+    np.testing.assert_allclose(everything.loadings, module.fit_components(counts, 3).loadings)
