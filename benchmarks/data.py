@@ -7,14 +7,12 @@ from scipy import sparse
 from torch_geometric.data import Data
 
 from stofm_pyg.data import SliceSettings
-from stofm_pyg.data.slices.components import fit_components
+from stofm_pyg.data.slices.components import fit_components, genes_to_take
 from stofm_pyg.data.slices.files import file_paths
 from stofm_pyg.data.slices.reader import SliceReader
 from stofm_pyg.datasets import H5adSlices, SyntheticTissue
 from stofm_pyg.nn.node_type import cell_mask
 
-# Of more genes than a panel has, baselines take the variable ones, as the model does.
-LARGEST_PANEL, TOP_GENES = 4000, 2000
 # Slices of generated tissue and cells in each, by the name of the preset.
 TISSUE = {"tiny": (2, 400), "small": (3, 1000), "paper": (3, 10_000)}
 
@@ -106,7 +104,7 @@ class BenchmarkData:
         if (without, scale) not in self._components:
             counts, genes = self.counts()
             seen = [part for number, part in enumerate(counts) if number != without]
-            top = TOP_GENES if len(genes) > LARGEST_PANEL else None
+            top = genes_to_take(len(genes))  # As the model does.
             found = fit_components(
                 sparse.vstack(seen, format="csr"),
                 self.settings.num_features,

@@ -7,13 +7,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from stofm_pyg.data.slices.components import fit_components
+from stofm_pyg.data.slices.components import fit_components, genes_to_take
 from stofm_pyg.models.features.spatial_signal import SpatialSignal
 from stofm_pyg.transforms.neighbors import nearest_neighbor_spacing, radius_edges
 from stofm_pyg.transforms.rings import RINGS, ring_means
 
-# Of more genes than a panel has, the variable ones, as the model takes them.
-LARGEST_PANEL, TOP_GENES = 4000, 2000
 # Of fewer cells, halves say nothing.
 SMALLEST = 20
 
@@ -32,7 +30,7 @@ def slice_components(
     Returns:
         The components of each slice :math:`(N_i, K)`.
     """
-    top = TOP_GENES if counts[0].shape[1] > LARGEST_PANEL else None
+    top = genes_to_take(counts[0].shape[1])
     together = sparse.vstack(counts, format="csr")
     found = fit_components(together, num_components, scale=True, top_genes=top, seed=seed)
     scores = [found.transform(part) for part in counts]

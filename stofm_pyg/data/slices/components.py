@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 # Up to here the genes x genes covariance is small, and its eigenvectors are found faster than
 # those of the cells x genes matrix by iteration.
 MAX_GENES_FOR_COVARIANCE = 1000
+# A panel is taken whole; of a transcriptome, the genes that vary.
+LARGEST_PANEL, TOP_GENES = 4000, 2000
 
 
 class ExpressionComponents(NamedTuple):
@@ -105,6 +107,12 @@ def fit_components(
     # deviation would blow it up.
     loadings[:, pca.explained_variance_ <= 1e-12 * pca.explained_variance_[0]] = 0.0
     return ExpressionComponents(target, share, mean, loadings)
+
+
+def genes_to_take(num_genes: int) -> int | None:
+    r"""Returns how many of so many genes have a part in the components of a model, as :obj:`top_genes`
+    of :meth:`fit_components`: all of a panel, the most variable ones of a transcriptome."""
+    return TOP_GENES if num_genes > LARGEST_PANEL else None
 
 
 def expression_pca(

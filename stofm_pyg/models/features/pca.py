@@ -11,7 +11,7 @@ from torch import Tensor
 from stofm_pyg._threads import one_thread
 from stofm_pyg.data import Keys, validate_counts
 from stofm_pyg.data.genes.names import column_names
-from stofm_pyg.data.slices.components import ExpressionComponents, fit_components
+from stofm_pyg.data.slices.components import ExpressionComponents, fit_components, genes_to_take
 from stofm_pyg.data.slices.positions import get_positions
 from stofm_pyg.models.features.base import Features
 from stofm_pyg.models.features.spatial_signal import SpatialSignal
@@ -23,8 +23,6 @@ MIN_SHARED_GENES = 20
 MIN_SHARE, USUAL_SHARE = 0.5, 0.9
 # So many cells tell components; more take memory alone.
 MAX_CELLS = 100_000
-# A panel is taken whole; of a transcriptome, the genes that vary.
-LARGEST_PANEL, TOP_GENES = 4000, 2000
 NUM_EXAMPLES = 5
 
 
@@ -93,7 +91,7 @@ class PCAFeatures(Features):
         if joined.shape[0] > MAX_CELLS:
             rows = np.random.default_rng(seed).choice(joined.shape[0], MAX_CELLS, replace=False)
             joined = joined[np.sort(rows)]
-        top = TOP_GENES if len(genes) > LARGEST_PANEL else None
+        top = genes_to_take(len(genes))
         components = fit_components(joined, num_features, scale=True, top_genes=top, seed=seed)
 
         def centred():
