@@ -11,8 +11,9 @@ from torch import Tensor
 from stofm_pyg._threads import one_thread
 from stofm_pyg.data import Keys, validate_counts
 from stofm_pyg.data.genes.names import column_names
-from stofm_pyg.data.slices.components import ExpressionComponents, fit_components, genes_to_take
+from stofm_pyg.data.slices.components import genes_to_take
 from stofm_pyg.data.slices.positions import get_positions
+from stofm_pyg.data.slices.slice_components import SliceComponents, fit_slice_components
 from stofm_pyg.models.features.base import Features
 from stofm_pyg.models.features.spatial_signal import SpatialSignal
 
@@ -27,9 +28,9 @@ NUM_EXAMPLES = 5
 
 
 class PCAFeatures(Features):
-    r"""Principal components of log-normalised counts, each gene divided by its standard deviation,
-    centred in each slice and scaled by what neighbours share of them (:class:`SpatialSignal`). Of more
-    than 4,000 genes the 2,000 are taken whose expression varies most.
+    r"""Principal components of log-normalised counts, each gene standardised in each slice, scaled by
+    what neighbours share of them (:class:`SpatialSignal`). Of more than 4,000 genes the 2,000 are taken
+    whose expression varies most.
 
     Genes of a new slice are matched by name. Those that it lacks count as their mean, those that the
     model does not know are left out.
@@ -38,7 +39,7 @@ class PCAFeatures(Features):
         genes (sequence of str): The genes.
         target (float): The total count that each cell is scaled to.
         share (np.ndarray): The mean share that each gene has of a cell's counts :math:`(G)`.
-        mean (np.ndarray): The mean log-normalised expression of each gene :math:`(G)`.
+        deviation (np.ndarray): The standard deviation of each gene within slices :math:`(G)`.
         loadings (np.ndarray): The weight of each gene in each component :math:`(G, F)`.
         factor (np.ndarray): What each component is multiplied by :math:`(F)`.
     """
@@ -50,13 +51,13 @@ class PCAFeatures(Features):
         genes: Sequence[str],
         target: float,
         share: np.ndarray,
-        mean: np.ndarray,
+        deviation: np.ndarray,
         loadings: np.ndarray,
         factor: np.ndarray,
     ):
         super().__init__()
         self.genes = list(genes)
-        self.components = ExpressionComponents(target, share, mean, loadings)
+        self.components = SliceComponents(target, share, deviation, loadings)
         self.factor = factor
         self._number = {gene: number for number, gene in enumerate(self.genes)}
 
@@ -75,8 +76,8 @@ class PCAFeatures(Features):
             num_features (int, optional): The number of components. (default: :obj:`50`)
             spatial_key (str, optional): The key in :obj:`obsm` of the positions.
                 (default: :obj:`"spatial"`)
-            seed (int, optional): The seed of the solver, and of the choice of cells where there are
-                more than 100,000. (default: :obj:`0`)
+            seed (int, optional): The seed of the choice of cells where there are more than 100,000.
+                (default: :obj:`0`)
 
         Raises:
             ValueError: The slices have hardly a gene in common, a name is there twice, or counts are
@@ -87,19 +88,16 @@ class PCAFeatures(Features):
         for adata in slices:
             validate_counts(adata.X, "adata.X", adata.obs_names, adata.var_names)
             counts.append(adata.X.tocsr()[:, adata.var_names.get_indexer(genes)])
-        joined = sparse.vstack(counts, format="csr")
-        if joined.shape[0] > MAX_CELLS:
-            rows = np.random.default_rng(seed).choice(joined.shape[0], MAX_CELLS, replace=False)
-            joined = joined[np.sort(rows)]
-        top = genes_to_take(len(genes))
-        components = fit_components(joined, num_features, scale=True, top_genes=top, seed=seed)
-
-        def centred():
-            for adata, part in zip(slices, counts, strict=True):
-                x = torch.from_numpy(components.transform(part))
-                yield x - x.mean(dim=0), torch.from_numpy(get_positions(adata, spatial_key))
-
-        return cls(genes, **components._asdict(), factor=SpatialSignal(centred()).factor())
+        components = fit_slice_components(
+            _some_cells(counts, seed), num_features, genes_to_take(len(genes))
+        )
+        centred = (
+            (torch.from_numpy(components.transform(part)), torch.from_numpy(places))
+            for part, places in zip(
+                counts, (get_positions(adata, spatial_key) for adata in slices), strict=True
+            )
+        )
+        return cls(genes, **components._asdict(), factor=SpatialSignal(centred).factor())
 
     @property
     def num_features(self) -> int:
@@ -112,8 +110,7 @@ class PCAFeatures(Features):
         validate_counts(adata.X, "adata.X", adata.obs_names, adata.var_names)
         columns, genes = self.match(adata)
         with one_thread():
-            x = self.components.transform(adata.X.tocsr()[:, columns], genes)
-            x = (x - x.mean(axis=0)) * self.factor
+            x = self.components.transform(adata.X.tocsr()[:, columns], genes) * self.factor
         return torch.from_numpy(x.astype(np.float32))
 
     def match(self, adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
@@ -155,6 +152,16 @@ class PCAFeatures(Features):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(genes={len(self.genes)}, num_features={self.num_features})"
+
+
+def _some_cells(counts: list[sparse.csr_matrix], seed: int) -> list[sparse.csr_matrix]:
+    total = sum(part.shape[0] for part in counts)
+    if total <= MAX_CELLS:
+        return counts
+    kept = np.sort(np.random.default_rng(seed).choice(total, MAX_CELLS, replace=False))
+    starts = np.cumsum([0, *(part.shape[0] for part in counts)])
+    rows = np.split(kept, np.searchsorted(kept, starts[1:-1]))
+    return [part[own - start] for part, own, start in zip(counts, rows, starts[:-1], strict=True)]
 
 
 def _shared_genes(slices: Sequence[AnnData]) -> list[str]:

@@ -3,8 +3,11 @@ import logging
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
+from stofm_pyg.data.slices.slice_components import fit_slice_components
 from stofm_pyg.models.features import PCAFeatures, SpatialSignal
+from stofm_pyg.models.features import pca as module
 from tests.models.fit_case import make_tissue
 
 
@@ -22,7 +25,7 @@ def features(slices):
 def test_components_centred_in_each_slice_and_scaled(slices, features):
     components = features.components
     scores = [components.transform(adata.X.tocsr()) for adata in slices]
-    centred = [torch.from_numpy(x - x.mean(axis=0)) for x in scores]
+    centred = [torch.from_numpy(x) for x in scores]
     places = [torch.from_numpy(adata.obsm["spatial"]) for adata in slices]
     factor = SpatialSignal(zip(centred, places, strict=True)).factor()
     assert features.num_features == 5 and repr(features) == "PCAFeatures(genes=40, num_features=5)"
@@ -36,8 +39,20 @@ def test_other_cells_have_features_of_their_own_slice_alone(slices, features):
     half = slices[0][:50].copy()
     x = features.encode(half)
     assert torch.allclose(x.mean(dim=0), torch.zeros(5), atol=1e-5)
-    whole = features.encode(slices[0])[:50]
-    assert torch.allclose(x - x[0], whole - whole[0], atol=1e-4)
+    want = features.components.transform(half.X.tocsr()) * features.factor
+    np.testing.assert_allclose(x.numpy(), want, atol=1e-5)
+
+
+def test_a_batch_effect_on_each_gene_is_gone(slices):
+    # Deep counts, so that a factor per gene is a shift of the logarithms.
+    rng = np.random.default_rng(0)
+    deep = slices[0].copy()
+    deep.X = sparse.csr_matrix(rng.integers(1000, 9000, deep.shape).astype(np.float32))
+    other = deep.copy()
+    other.X = sparse.csr_matrix(np.round(deep.X.toarray() * rng.uniform(0.3, 3, deep.n_vars)))
+    features = PCAFeatures.fit([deep, other], 5)
+    x, y = features.encode(deep), features.encode(other)
+    assert float(torch.corrcoef(torch.stack([x.flatten(), y.flatten()]))[0, 1]) > 0.98
 
 
 def test_genes_in_another_order(slices, features):
@@ -73,8 +88,10 @@ def test_more_missing_genes_are_told(slices, features, caplog):
     own, counts = features.components, slices[0].X.toarray()[:, :30].astype(float)
     scaled = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
     scaled *= own.target * own.share[:30].sum()
-    y = (np.log1p(scaled) - own.mean[:30]) @ own.loadings[:30]
-    np.testing.assert_allclose(x.numpy(), (y - y.mean(axis=0)) * features.factor, atol=1e-5)
+    y = np.log1p(scaled)
+    drawn = (100 * y.var(axis=0) + 50 * own.deviation[:30] ** 2) / 150
+    y = (y - y.mean(axis=0)) / np.sqrt(drawn) @ own.loadings[:30]
+    np.testing.assert_allclose(x.numpy(), y * features.factor, atol=1e-5)
 
 
 def test_too_few_genes(slices, features):
@@ -131,3 +148,13 @@ def test_fingerprint(slices, features):
     assert PCAFeatures.fit(slices, num_features=5).fingerprint() == features.fingerprint()
     assert PCAFeatures.fit(slices, num_features=4).fingerprint() != features.fingerprint()
     assert PCAFeatures.fit(slices[:1], num_features=5).fingerprint() != features.fingerprint()
+
+
+def test_of_many_cells_some_tell_the_components(slices, features, monkeypatch):
+    monkeypatch.setattr(module, "MAX_CELLS", 120)
+    some = PCAFeatures.fit(slices, num_features=5, seed=3)
+    kept = np.sort(np.random.default_rng(3).choice(200, 120, replace=False))
+    parts = [slices[0][kept[kept < 100]], slices[1][kept[kept >= 100] - 100]]
+    want = fit_slice_components([part.X.tocsr() for part in parts], 5)
+    np.testing.assert_array_equal(some.components.loadings, want.loadings)
+    assert some.fingerprint() != features.fingerprint()

@@ -1,0 +1,147 @@
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg, sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+from stofm_pyg.data.slices.components import log_normalize
+
+logger = logging.getLogger(__name__)
+
+# A slice's own standard deviation of a gene has half the say where it has so many cells.
+PRIOR_CELLS = 50
+# Of so many genes all eigenvectors are found at once, of more the first ones by iteration.
+MAX_GENES_FOR_ALL = 1000
+
+
+class SliceComponents(NamedTuple):
+    r"""Principal components of log-normalised counts that are standardised gene by gene in each slice.
+    What shifts or stretches a gene all over a slice, as a batch does, is no part of them.
+
+    Args:
+        target (float): The total count that each cell is scaled to.
+        share (np.ndarray): The mean share that each gene has of a cell's counts :math:`(G)`.
+        deviation (np.ndarray): The standard deviation of each gene within slices :math:`(G)`; zero for
+            one that never varies.
+        loadings (np.ndarray): The weight of each gene in each component :math:`(G, K)`.
+    """
+
+    target: float
+    share: np.ndarray
+    deviation: np.ndarray
+    loadings: np.ndarray
+
+    def transform(self, counts: sparse.csr_matrix, genes: np.ndarray | None = None) -> np.ndarray:
+        r"""Returns the components of the cells of one slice :math:`(N, K)`, float64, of mean zero.
+
+        Args:
+            counts (csr_matrix): Counts :math:`(N, G')`, cells by genes.
+            genes (np.ndarray, optional): Which of the genes the columns are :math:`(G')`; the others
+                count as their mean. Without, columns are all genes in order. (default: :obj:`None`)
+        """
+        genes = np.arange(len(self.share)) if genes is None else genes
+        # What the genes at hand have of a cell's counts, so that missing ones change no scale.
+        share = self.share[genes].sum() if self.share.sum() > 0 else 1.0
+        expression = log_normalize(counts, self.target * share)
+        scaled, mean = standardize(expression, self.deviation[genes])
+        loadings = self.loadings[genes]
+        return scaled @ loadings - mean @ loadings
+
+
+def fit_slice_components(
+    slices: Sequence[sparse.csr_matrix], num_components: int = 50, top_genes: int | None = None
+) -> SliceComponents:
+    r"""Finds the principal components of slices, each gene standardised within each of them.
+
+    Args:
+        slices (sequence of csr_matrix): The counts of each slice :math:`(N_i, G)`; not changed.
+        num_components (int, optional): The number of components. Where there are fewer cells or genes
+            there are fewer components, with a warning in the log. (default: :obj:`50`)
+        top_genes (int, optional): So many genes, those whose log-normalised expression varies most
+            within slices, have a part in the components. (default: :obj:`None`)
+
+    Raises:
+        ValueError: There are fewer than two cells, no gene, or no component is asked for.
+    """
+    num_cells, num_genes = sum(counts.shape[0] for counts in slices), slices[0].shape[1]
+    if num_components < 1:
+        raise ValueError(f"'num_components' must be at least 1, got {num_components}.")
+    if num_cells < 2 or num_genes < 1:
+        raise ValueError(
+            f"A PCA needs at least two cells and one gene, got {num_cells} cells and {num_genes} "
+            f"genes. Pass 'features=' with an array or the key of an embedding in 'adata.obsm'."
+        )
+    size = min(num_components, num_cells - 1, num_genes)
+    if size < num_components:
+        logger.warning(
+            "%d cells and %d genes have %d principal components, %d were asked for",
+            num_cells, num_genes, size, num_components,
+        )  # fmt: skip
+    target, share = _depth(slices)
+    expressions = [log_normalize(counts, target) for counts in slices]
+    variance = sum(e.shape[0] * mean_variance_axis(e, axis=0)[1] for e in expressions) / num_cells
+    # What is left by cancellation where a gene is the same in all cells is not variance.
+    variance[variance <= 1e-12 * variance.max(initial=0.0)] = 0.0
+    loadings, deviation = np.zeros((num_genes, size)), np.sqrt(variance)
+    if not variance.any():
+        logger.warning("No gene varies between the %d cells: all components are 0", num_cells)
+        return SliceComponents(target, share, deviation, loadings)
+
+    chosen = np.arange(num_genes)
+    if top_genes is not None and top_genes < num_genes:
+        chosen = np.sort(np.argsort(-variance, kind="stable")[:top_genes])
+    covariance = np.zeros((len(chosen), len(chosen)))
+    for expression in expressions:
+        scaled, mean = standardize(expression[:, chosen], deviation[chosen])
+        covariance += (scaled.T @ scaled).toarray() - expression.shape[0] * np.outer(mean, mean)
+    values, vectors = _largest(covariance, min(size, len(chosen)))
+    found = values > 1e-12 * values[0]  # Beyond the rank of the matrix there is only rounding.
+    loadings[np.ix_(chosen, np.flatnonzero(found))] = vectors[:, found]
+    return SliceComponents(target, share, deviation, loadings)
+
+
+def standardize(
+    expression: sparse.csr_matrix, deviation: np.ndarray
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    r"""Divides each gene by its standard deviation in a slice, drawn towards that within all slices
+    where the slice is small; returns the quotients and their means, which are not taken away, so that
+    the matrix stays sparse.
+
+    Args:
+        expression (csr_matrix): The expression in the slice :math:`(N, G)`; not changed.
+        deviation (np.ndarray): The standard deviation within all slices :math:`(G)`.
+    """
+    num_cells = expression.shape[0]
+    mean, variance = mean_variance_axis(expression, axis=0)
+    drawn = (num_cells * variance + PRIOR_CELLS * deviation**2) / (num_cells + PRIOR_CELLS)
+    varies = deviation > 0
+    inverse = np.where(varies, 1 / np.sqrt(np.where(varies, drawn, 1.0)), 0.0)
+    values = expression.data * inverse[expression.indices]
+    scaled = sparse.csr_matrix((values, expression.indices, expression.indptr), expression.shape)
+    return scaled, mean * inverse
+
+
+def _depth(slices: Sequence[sparse.csr_matrix]) -> tuple[float, np.ndarray]:
+    # The median total of a cell, and the mean share of each gene.
+    totals, share = [], np.zeros(slices[0].shape[1])
+    for counts in slices:
+        total = np.asarray(counts.sum(axis=1, dtype=np.float64)).reshape(-1)
+        share += counts.T @ np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+        totals.append(total[total > 0])
+    totals = np.concatenate(totals)
+    return (float(np.median(totals)) if totals.size else 1.0), share / max(1, totals.size)
+
+
+def _largest(matrix: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    # Eigenvalues, the largest first, and vectors, the largest weight of each of which is positive.
+    size = len(matrix)
+    if size <= MAX_GENES_FOR_ALL or number >= size - 1:
+        values, vectors = linalg.eigh(matrix, subset_by_index=[size - number, size - 1])
+    else:
+        start = np.ones(size)  # Nothing is left to chance.
+        values, vectors = sparse.linalg.eigsh(matrix, number, v0=start)
+    order = np.argsort(-values)
+    values, vectors = values[order], vectors[:, order]
+    return values, vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(number)])
