@@ -31,9 +31,11 @@ class RingRecovery(torch.nn.Module):
 
     def forward(self, output: SliceEncoderOutput, batch: Data) -> Tensor:
         r"""Runs the forward pass of the module."""
-        is_cell = batch.node_type == NodeType.CELL
-        pred = self.lin(output.x[is_cell]).view(-1, *self.shape)
-        return F.mse_loss(pred, batch.rings[is_cell])
+        return F.mse_loss(self.predict(output, batch), batch.rings[batch.node_type == NodeType.CELL])
+
+    def predict(self, output: SliceEncoderOutput, batch: Data) -> Tensor:
+        r"""Returns what is predicted of the rings around each cell :math:`(N, R, F)`."""
+        return self.lin(output.x[batch.node_type == NodeType.CELL]).view(-1, *self.shape)
 
     def count(self, batch: Data) -> int:
         r"""Returns how many cells of a batch are predicted."""

@@ -40,7 +40,13 @@ class HeldOutSlices:
         self.corpus = corpus
         self.draws = draws
         transform = held_out_transform(corpus.settings, stage, graph)
-        self._asked = CorpusDataset(corpus, features, tokens, transform=transform, seed=seed)
+        rings = stage.objectives.get("rings", 0) > 0
+        if rings:
+            for shard in corpus.shards:
+                features.write_rings(shard)
+        self._asked = CorpusDataset(
+            corpus, features, tokens, transform=transform, seed=seed, rings=rings
+        )
         masks = MaskCells(stage.mask_rate)
         self._masked = CorpusDataset(corpus, features, False, False, transform=masks, seed=seed)
         tie, hubs = graph_transforms(corpus.settings, graph)
@@ -51,8 +57,8 @@ class HeldOutSlices:
     def evaluate(self, module: torch.nn.Module) -> dict[str, float]:
         r"""The errors of a model: :obj:`"mcm_mse"`, of features whose standard deviation within a slice
         is one on average; :obj:`"mcm_cosine"`, of differences from the mean of the cells that are not
-        masked; and :obj:`"pdr_rmse"`, in the unit of the positions; as far as the module has these
-        objectives.
+        masked; :obj:`"rings_mse"`, of mean features of rings, whose mean square is one; and
+        :obj:`"pdr_rmse"`, in the unit of the positions; as far as the module has these objectives.
 
         Args:
             module (torch.nn.Module): A :class:`Pretraining`, as it is or shared by processes; it stays
@@ -60,7 +66,7 @@ class HeldOutSlices:
         """
         training, device = module.training, next(module.parameters()).device
         module.eval()
-        cells, pairs = _Errors(), _Errors()
+        cells, rings, pairs = _Errors(), _Errors(), _Errors()
         for index in range(len(self._asked)):
             for draw in range(self.draws):
                 batch = self._asked[index, draw].to(device)
@@ -68,37 +74,50 @@ class HeldOutSlices:
                 if "mcm" in predicted:
                     mean = visible_mean(batch)
                     cells.add(predicted["mcm"] - mean, batch.target - mean)
+                if "rings" in predicted:
+                    rings.add(predicted["rings"].flatten(1), batch.rings[cell_mask(batch)].flatten(1))
                 if "pdr" in predicted and batch.pair_index.size(1) > 0:
                     pairs.add(predicted["pdr"][:, None], batch.pair_distance[:, None])
         module.train(training)
         out = {}
         if cells.rows:
             out |= {"mcm_mse": cells.mse, "mcm_cosine": cells.cosine}
+        if rings.rows:
+            out["rings_mse"] = rings.mse
         if pairs.rows:
             out["pdr_rmse"] = pairs.mse**0.5
         return out
 
     def baselines(self) -> dict[str, float]:
         r"""The errors, on the same masked cells, of two guesses: the mean of the neighbours that are not
-        masked, in the true graph, and the mean cell of the slice; of moved pairs, those of the mean
-        distance."""
-        neighbour, mean, pairs = _Errors(), _Errors(), _Errors()
+        masked, in the true graph, and the mean cell of the slice; of rings, those of the mean of a
+        cell's neighbours times the number that fits each ring best, and of the mean cell; of moved
+        pairs, those of the mean distance."""
+        neighbour, mean, pairs, rings = _Errors(), _Errors(), _Errors(), _BestMultiple()
         for index in range(len(self._masked)):
             for draw in range(self.draws):
                 data = self._masked[index, draw]
                 shown = visible_mean(data)
                 neighbour.add(mean_neighbours(data) - shown, data.target - shown)
                 mean.add(torch.zeros_like(data.target), data.target - shown)
-                distance = self._asked[index, draw].get("pair_distance")
+                asked = self._asked[index, draw]
+                if "rings" in asked:
+                    cells = cell_mask(data)
+                    truth = asked.rings[cell_mask(asked)]
+                    rings.add(neighbour_means(data, data.mask)[cells], truth)
+                distance = asked.get("pair_distance")
                 if distance is not None and distance.numel() > 0:
                     distance = distance[:, None]
                     pairs.add(distance.mean().expand_as(distance), distance)
-        return {
+        out = {
             "mean_neighbour_mse": neighbour.mse,
             "mean_neighbour_cosine": neighbour.cosine,
             "mean_cell_mse": mean.mse,
             "mean_distance_rmse": pairs.mse**0.5 if pairs.rows else 0.0,
         }
+        if rings.rows:
+            out |= {"mean_neighbour_rings_mse": rings.mse, "mean_cell_rings_mse": rings.mse_of_zero}
+        return out
 
     @torch.no_grad()
     def embed(self, module: torch.nn.Module, slice_number: int = 0) -> tuple[Tensor, Tensor]:
@@ -130,12 +149,23 @@ def mean_neighbours(data: Data) -> Tensor:
     Args:
         data (Data): A subpatch of cells, with :obj:`mask`.
     """
+    return neighbour_means(data, data.mask)[data.mask]
+
+
+def neighbour_means(data: Data, mask: Tensor) -> Tensor:
+    r"""The mean features of the neighbours of each node that are not masked; without any, the mean of
+    all that are not :math:`(N, C)`.
+
+    Args:
+        data (Data): A subpatch of cells.
+        mask (torch.Tensor): Which are masked :math:`(N)`.
+    """
     source, target = data.edge_index
-    seen = data.mask[target] & ~data.mask[source]
+    seen = ~mask[source]
     mean = scatter_mean(data.x[source[seen]], target[seen], data.num_nodes)
     lonely = torch.bincount(target[seen], minlength=data.num_nodes) == 0
-    mean[lonely] = data.x[~data.mask].mean(dim=0)
-    return mean[data.mask]
+    mean[lonely] = data.x[~mask].mean(dim=0)
+    return mean
 
 
 def visible_mean(data: Data) -> Tensor:
@@ -162,3 +192,26 @@ class _Errors:
     @property
     def cosine(self) -> float:
         return self.cosines / self.rows
+
+
+class _BestMultiple:
+    # The least error of one guess times a number, another for each ring.
+    def __init__(self):
+        self.rows, self.values, self.product, self.guess, self.truth = 0, 0, 0.0, 0.0, 0.0
+
+    def add(self, guess: Tensor, truth: Tensor):
+        guess, truth = guess.double()[:, None], truth.double()
+        self.rows += truth.size(0)
+        self.values += truth.numel()
+        self.product = self.product + (guess * truth).sum(dim=(0, 2))
+        self.guess = self.guess + guess.square().sum(dim=(0, 2))
+        self.truth = self.truth + truth.square().sum(dim=(0, 2))
+
+    @property
+    def mse(self) -> float:
+        gain = self.product.square() / self.guess.clamp(min=1e-12)
+        return float((self.truth - gain).sum()) / self.values
+
+    @property
+    def mse_of_zero(self) -> float:
+        return float(self.truth.sum()) / self.values

@@ -79,3 +79,33 @@ def test_embeddings_come_with_their_positions(corpus, features, held_out):
     last = dataset[len(dataset) - 1]
     cells = last.node_type == NodeType.CELL
     assert torch.equal(x[shard.part_ptr[-2] :], last.x[cells])
+
+
+def test_errors_of_rings(corpus, features):
+    stage = StageConfig(objectives={"mcm": 1.0, "rings": 1.0}, mask_rate=0.3)
+    last = corpus.select(corpus.names[-1:])
+    held_out = HeldOutSlices(last, features, stage, draws=1)
+
+    class OffByHalf(Guess):
+        def forward(self, batch, predict=False):
+            rings = batch.rings[batch.node_type == NodeType.CELL]
+            return {"x": batch.x, "rings": rings + self.value}
+
+    assert held_out.evaluate(OffByHalf(0.5))["rings_mse"] == pytest.approx(0.25, rel=1e-5)
+    base = held_out.baselines()
+    assert base["mean_cell_rings_mse"] == pytest.approx(1.0, rel=1e-5)
+    # By hand: the least squares fit of the mean of the neighbours seen to each ring.
+    truth = features.open_rings(last.shards[0])
+    guess, dataset = [], CorpusDataset(last, features, False, False, transform=MaskCells(0.3))
+    for i in range(len(dataset)):
+        data = dataset[i, 0]
+        for cell in range(data.num_nodes):
+            near = data.edge_index[0, data.edge_index[1] == cell]
+            near = near[~data.mask[near]]
+            guess.append((data.x[near] if near.numel() else data.x[~data.mask]).mean(dim=0))
+    guess, errors = torch.stack(guess).double(), []
+    for ring in truth.double().unbind(dim=1):
+        factor = torch.linalg.lstsq(guess.view(-1, 1), ring.reshape(-1, 1)).solution
+        errors.append((ring - factor * guess).square().mean())
+    want = float(torch.stack(errors).mean())
+    assert base["mean_neighbour_rings_mse"] == pytest.approx(want, rel=1e-5) and want < 1
