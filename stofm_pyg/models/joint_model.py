@@ -28,8 +28,9 @@ class JointModel(torch.nn.Module):
             (default: :obj:`16_384`)
         jitter (float, optional): The standard deviation of noise that is added to all features in
             training. (default: :obj:`0.0`)
-        center (bool, optional): Whether features are centred in each slice: embeddings of the cells of a
-            subpatch then keep the mean that features have in the batch. (default: :obj:`False`)
+        standardize (bool, optional): Whether features are standardised in each slice: embeddings of the
+            cells of a subpatch then keep the mean and the mean square that features have in the batch.
+            (default: :obj:`False`)
     """
 
     def __init__(
@@ -38,14 +39,14 @@ class JointModel(torch.nn.Module):
         model: SToFM,
         max_tokens: int = 16_384,
         jitter: float = 0.0,
-        center: bool = False,
+        standardize: bool = False,
     ):
         super().__init__()
         self.cell_encoder = cell_encoder
         self.model = model
         self.max_tokens = max_tokens
         self.jitter = jitter
-        self.center = center
+        self.standardize = standardize
 
     def forward(self, batch: Data) -> SliceEncoderOutput:
         r"""Encodes a batch of subpatches.
@@ -67,10 +68,10 @@ class JointModel(torch.nn.Module):
         mask = batch.get("mask")
         wanted = is_cell if mask is None else is_cell & ~mask
         x = self.encode(batch_tokens(batch)[wanted[is_cell].cpu()]).to(batch.x.dtype)
-        if self.center:
+        if self.standardize:
             part = batch.get("batch")
             part = wanted.new_zeros(wanted.numel(), dtype=torch.long) if part is None else part
-            x = x + mean_by_part(batch.x[wanted] - x, part[wanted])
+            x = like_by_part(x, batch.x[wanted], part[wanted])
         data = batch.clone()
         data.x = batch.x.index_copy(0, wanted.nonzero().view(-1), x)
         if self.training and self.jitter > 0:
@@ -103,6 +104,24 @@ class JointModel(torch.nn.Module):
         ]
         order = torch.cat(parts).argsort().to(rows[0].device)
         return torch.cat(rows)[order]
+
+
+def like_by_part(x: Tensor, other: Tensor, part: Tensor) -> Tensor:
+    r"""Rows :math:`(N, C)`, shifted and stretched so that those of a part have the mean of others there
+    and the same mean square around it. No gradient goes through the stretch.
+
+    Args:
+        x (torch.Tensor): The rows :math:`(N, C)`.
+        other (torch.Tensor): What they are to be like :math:`(N, C)`.
+        part (torch.Tensor): The part of each row :math:`(N)`.
+    """
+    mean = mean_by_part(other, part)
+    x = x - mean_by_part(x, part)
+    with torch.no_grad():
+        have = mean_by_part(x.square().mean(dim=1, keepdim=True), part)
+        want = mean_by_part((other - mean).square().mean(dim=1, keepdim=True), part)
+        stretch = (want / have.clamp(min=1e-12)).sqrt()
+    return mean + stretch * x
 
 
 def mean_by_part(x: Tensor, part: Tensor) -> Tensor:

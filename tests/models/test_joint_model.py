@@ -42,15 +42,16 @@ def test_as_with_features_that_were_kept(batch, cell_encoder):
 
 def test_what_drifts_for_all_cells_alike_is_taken_out(batch, cell_encoder):
     model = make_model().eval()
-    joint = JointModel(cell_encoder, model, center=True).eval()
-    # Each slice has a centre of its own, which was subtracted.
+    joint = JointModel(cell_encoder, model, standardize=True).eval()
+    # Each slice has a centre and a spread of its own, which were taken out.
     center = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
-    batch.x = batch.x - center[batch.batch]
+    batch.x = (batch.x - center[batch.batch]) * torch.tensor([0.5, 3.0])[batch.batch, None]
     expected = model(batch).x
     assert torch.allclose(joint(batch).x, expected, atol=1e-4)
     cell_encoder.scale.mean += 3.0
+    cell_encoder.scale.weight *= 2.0
     assert torch.allclose(joint(batch).x, expected, atol=1e-4)
-    joint.center = False
+    joint.standardize = False
     assert not torch.allclose(joint(batch).x, expected, atol=1e-2)
 
 

@@ -23,8 +23,9 @@ class TokenFeatures(Features):
         cell_encoder (CellEncoder): The encoder.
         vocab (GeneVocab, optional): Its vocabulary. Without, counts cannot be read.
             (default: :obj:`None`)
-        center (bool, optional): Subtract from the embeddings of a slice's cells their mean. What slices
-            of different technologies differ by is gone then. (default: :obj:`False`)
+        standardize (bool, optional): Subtract from the embeddings of a slice's cells their mean, and
+            divide them all by one number, so that their mean square is one. Slices of different
+            technologies lie far apart and spread over another range otherwise. (default: :obj:`False`)
         orthologues (Orthologues, optional): Mouse genes and their human genes. (default: :obj:`None`)
         max_length (int, optional): The most tokens of a cell that are read, CLS included, if fewer than
             the encoder takes. (default: :obj:`None`)
@@ -39,7 +40,7 @@ class TokenFeatures(Features):
         self,
         cell_encoder: CellEncoder,
         vocab: GeneVocab | None = None,
-        center: bool = False,
+        standardize: bool = False,
         orthologues: Orthologues | None = None,
         max_length: int | None = None,
     ):
@@ -48,7 +49,7 @@ class TokenFeatures(Features):
             cell_encoder.check_vocab(vocab)
         self.cell_encoder = cell_encoder
         self.vocab = vocab
-        self.center = center
+        self.standardize = standardize
         self.orthologues = orthologues
         self.max_length = max_length
 
@@ -83,19 +84,22 @@ class TokenFeatures(Features):
     def encode_tokens(self, tokens: CellTokens, cache: str | os.PathLike | None = None) -> Tensor:
         r"""Returns the features of the cells of one slice :math:`(N, F)` from their tokens."""
         x = self.cell_encoder.encode(tokens.truncate(self.length), cache=cache)
-        return x - x.mean(dim=0) if self.center else x
+        if not self.standardize or x.size(0) == 0:
+            return x
+        x = x - x.mean(dim=0)
+        return x / x.square().mean().sqrt().clamp(min=1e-6)
 
     def fingerprint(self) -> str:
         r"""A hash of all that the features depend on, beside the cells."""
         vocab = None if self.vocab is None else self.vocab.fingerprint
         orthologues = None if self.orthologues is None else self.orthologues.fingerprint()
-        values = {"encoder": self.cell_encoder.fingerprint(), "vocab": vocab, "center": self.center}
+        values = {"encoder": self.cell_encoder.fingerprint(), "vocab": vocab, "standardize": self.standardize}
         values |= {"orthologues": orthologues, "max_length": self.length}
         return hash_tensors({}, values)
 
     def config(self) -> dict[str, Any]:
-        r"""Whether features are centred, and how many tokens are read."""
-        return {"center": self.center, "max_length": self.max_length}
+        r"""Whether features are standardised, and how many tokens are read."""
+        return {"standardize": self.standardize, "max_length": self.max_length}
 
     def save(self, directory: str | os.PathLike):
         r"""Writes encoder, vocabulary and orthologues to a folder."""

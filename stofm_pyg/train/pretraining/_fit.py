@@ -128,7 +128,7 @@ def fit(
             made = None
             if model is None:
                 cell_encoder = cell_encoder or features.cell_encoder
-                config = replace(config, center=features.center)
+                config = replace(config, standardize=features.standardize)
         corpus, store = corpus_in_memory(
             readers, settings, vocab if made is None else None, made, table, progress
         )

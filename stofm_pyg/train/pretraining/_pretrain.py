@@ -242,8 +242,8 @@ def _token_features(
     length = None if length >= encoder.max_length else length
     if model is not None and isinstance(model.features, TokenFeatures):
         known = model.features
-        return TokenFeatures(encoder, corpus.vocab, known.center, known.orthologues, length)
-    return TokenFeatures(encoder, corpus.vocab, config.center, corpus.orthologues, length)
+        return TokenFeatures(encoder, corpus.vocab, known.standardize, known.orthologues, length)
+    return TokenFeatures(encoder, corpus.vocab, config.standardize, corpus.orthologues, length)
 
 
 def _model(config: PretrainConfig, in_channels: int, radius: float | None) -> SToFM:
@@ -282,7 +282,7 @@ def _module(
     objectives = {name: heads.get(name, made) for name, made in objectives.items()}
     whole: torch.nn.Module = model
     if both:
-        whole = JointModel(encoder, model, stage.max_tokens, stage.jitter, features.center)
+        whole = JointModel(encoder, model, stage.max_tokens, stage.jitter, features.standardize)
         if encoder.gene_head is not None:
             encoder.gene_head.requires_grad_("mgm" in objectives)
     weights = {name: stage.objectives[name] for name in objectives}

@@ -156,8 +156,8 @@ class PretrainConfig:
     Args:
         cell_encoder (CellEncoderConfig, optional): The cell encoder, where none is given.
         model (ModelConfig, optional): The slice encoder.
-        center (bool, optional): Whether embeddings of a cell encoder are centred in each slice, as
-            other features always are. (default: :obj:`False`)
+        standardize (bool, optional): Whether embeddings of a cell encoder are standardised in each
+            slice, see :class:`~stofm_pyg.models.features.TokenFeatures`. (default: :obj:`False`)
         adaptation (AdaptationSettings, optional): How a cell encoder from scratch is trained first, on
             its own; with :obj:`num_steps=0` it stays as it is.
         adaptation_cells (int, optional): The largest number of cells for that.
@@ -174,7 +174,7 @@ class PretrainConfig:
 
     cell_encoder: CellEncoderConfig = field(default_factory=CellEncoderConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    center: bool = False
+    standardize: bool = False
     adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
     adaptation_cells: int = 200_000
     stage_1: StageConfig = field(default_factory=StageConfig)

@@ -29,7 +29,7 @@ PRESETS = {
             hidden_channels=32, num_layers=2, heads=4, ffn_channels=64, num_gaussians=16,
             local_start=True,
         ),
-        center=True,
+        standardize=True,
         adaptation=AdaptationSettings(num_steps=0, max_tokens=3000, lr=1e-4),
         adaptation_cells=50_000,
         stage_1=StageConfig(num_epochs=8, max_steps=200, lr=2e-3, **REGIONS),
@@ -44,7 +44,7 @@ PRESETS = {
             hidden_channels=64, num_layers=3, heads=4, ffn_channels=128, num_gaussians=16,
             local_start=True,
         ),
-        center=True,
+        standardize=True,
         adaptation=AdaptationSettings(num_steps=0, lr=1e-4),
         stage_1=StageConfig(num_epochs=60, max_steps=1000, lr=2e-3, **REGIONS),
         # On little data the second stage gained nothing, see docs/results.md.

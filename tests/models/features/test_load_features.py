@@ -129,14 +129,16 @@ def test_tokens(adata, vocab):
     encoder = features.cell_encoder
     expected = encoder.encode(RankValueTokenizer(vocab, 16)(adata))
     assert torch.equal(features.encode(adata), expected)
-    centred = make("tokens", adata, vocab, center=True).encode(adata)
-    assert torch.allclose(centred, expected - expected.mean(dim=0), atol=1e-6)
+    centred = make("tokens", adata, vocab, standardize=True).encode(adata)
+    expected = expected - expected.mean(dim=0)
+    assert torch.allclose(centred, expected / expected.square().mean().sqrt(), atol=1e-5)
+    assert float(centred.square().mean()) == pytest.approx(1.0, rel=1e-5)
     short = make("tokens", adata, vocab, max_length=5)
     assert short.length == 5 and make("tokens", adata, vocab, max_length=50).length == 16
     expected = encoder.encode(RankValueTokenizer(vocab, 5)(adata))
     assert torch.equal(short.encode(adata), expected)
     assert len({make("tokens", adata, vocab, **kwargs).fingerprint() for kwargs in (
-        {}, {"center": True}, {"max_length": 5}, {"max_length": 16}
+        {}, {"standardize": True}, {"max_length": 5}, {"max_length": 16}
     )}) == 3  # fmt: skip
     bare = TokenFeatures(encoder)
     with pytest.raises(ValueError, match="has no vocabulary.*'set_cell_encoder'"):

@@ -37,13 +37,15 @@ def test_each_cell_has_its_embedding_and_each_cluster_its_mean(corpus, encoder, 
         assert torch.allclose(virtual, x[cluster == number].mean(dim=0), atol=1e-5)
 
 
-def test_centred_features_and_others_have_folders_of_their_own(corpus, encoder, tmp_path):
+def test_standardised_features_and_others_have_folders_of_their_own(corpus, encoder, tmp_path):
     plain = encode_corpus(TokenFeatures(encoder, corpus.vocab), corpus, tmp_path)
-    centred = encode_corpus(TokenFeatures(encoder, corpus.vocab, center=True), corpus, tmp_path)
-    assert plain.directory != centred.directory
+    features = TokenFeatures(encoder, corpus.vocab, standardize=True)
+    standardised = encode_corpus(features, corpus, tmp_path)
+    assert plain.directory != standardised.directory
     for shard in corpus.shards:
-        x, other = (store.open(shard).get_tensor("x") for store in (plain, centred))
-        assert torch.allclose(other, x - x.mean(dim=0), atol=1e-6)
+        x, other = (store.open(shard).get_tensor("x") for store in (plain, standardised))
+        centred = x - x.mean(dim=0)
+        assert torch.allclose(other, centred / centred.square().mean().sqrt(), atol=1e-5)
     kept = encode_corpus(TokenFeatures(encoder, corpus.vocab), corpus)
     assert kept.directory is None
     assert torch.equal(kept.open(shard).get_tensor("x"), x)

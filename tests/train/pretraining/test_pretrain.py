@@ -189,13 +189,13 @@ def test_one_stage_alone(corpus, cell_encoder, tmp_path):
 def test_how_a_small_model_begins(corpus, cell_encoder, tmp_path):
     """Attention falls with the distance, and features are centred, in training and after it."""
     config = make_config(
-        stage_1={"num_epochs": 1, "lr": 1e-9}, stage_2={"num_epochs": 0}, center=True,
+        stage_1={"num_epochs": 1, "lr": 1e-9}, stage_2={"num_epochs": 0}, standardize=True,
         model={"local_start": True},
     )  # fmt: skip
     pretrain(corpus, tmp_path, config, cell_encoder=cell_encoder)
     model = SToFM.from_pretrained(tmp_path)
     near, far = model.encoder.blocks[0].conv.distance(torch.tensor([0.5, 2.0])).detach()
-    assert bool((near > far).all()) and model.features.center
+    assert bool((near > far).all()) and model.features.standardize
     for data in model.slices(corpus.shards[0].file):
         mean = data.x[data.node_type == NodeType.CELL].mean(dim=0)
         assert torch.allclose(mean, torch.zeros(6), atol=1e-5)
