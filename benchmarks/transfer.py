@@ -2,9 +2,9 @@ r"""What pre-training on some data sets gives on another that it has never seen:
 `python benchmarks/transfer.py --corpus A.h5ad B.h5ad --vocab DIR --score C.h5ad:domain`.
 
 One cell encoder begins as a bag of genes; of each seed a slice encoder is pre-trained on the corpus,
-beside the same one without a step. Their errors on a slice held out stand beside those of simple guesses,
-and a logistic regression reads their frozen embeddings of the data sets of --score. With --fit both go on
-on those slices, without labels, by `SToFM.fit`, before they are scored.
+beside the same one without a step. Their errors on a slice held out stand beside those of simple
+guesses, and a logistic regression reads their frozen embeddings of --score. With --fit both go on on
+those slices, without labels, by `SToFM.fit`, before they are scored.
 """
 
 import argparse
