@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -73,7 +74,8 @@ def predict_labels(
         adata.obs[key_added or Keys.DOMAIN] = model.found_domains.assign(z.numpy())
         return adata
     head, key = model.heads[label], key_added or f"stofm_{label}"
-    z = model.embed(adata, key_added=None, **kwargs).to(head.lin.weight.device)
+    read_out = replace(model.read_out, own_features=True)
+    z = model.embed(adata, key_added=None, read_out=read_out, **kwargs).to(head.lin.weight.device)
     probability = head(z).softmax(dim=1).cpu().numpy()
     codes = probability.argmax(axis=1)
     adata.obs[key] = pd.Categorical.from_codes(codes, categories=head.classes)

@@ -5,14 +5,15 @@ from torch import Tensor
 
 
 class LabelHead(torch.nn.Module):
-    r"""Names the class of a cell from its embedding: a linear layer on standardised channels.
+    r"""Names the class of a cell from its embedding, or what it is made of: a linear layer on some
+    standardised channels.
 
     Args:
-        in_channels (int): Size of an embedding.
+        in_channels (int): The number of channels that it reads.
         classes (sequence of str): The names of the classes.
 
     Shapes:
-        - **input:** embeddings :math:`(N, C)`
+        - **input:** embeddings, with the features that cells enter with beside them :math:`(N, C)`
         - **output:** logits :math:`(N, K)`
     """
 
@@ -21,19 +22,22 @@ class LabelHead(torch.nn.Module):
         if len(classes) < 2:
             raise ValueError(f"A label needs at least two classes (got {list(classes)})")
         self.classes = [str(name) for name in classes]
+        #: Which channels are read; the first ones at first.
+        self.register_buffer("channels", torch.arange(in_channels))
         self.register_buffer("mean", torch.zeros(in_channels))
         self.register_buffer("std", torch.ones(in_channels))
         self.lin = torch.nn.Linear(in_channels, len(self.classes))
 
     def standardise(self, x: Tensor):
         r"""Takes mean and standard deviation of the channels from embeddings :math:`(N, C)`."""
+        x = x[:, self.channels]
         self.mean.copy_(x.mean(dim=0))
         self.std.copy_(x.std(dim=0, unbiased=False))
         self.std[self.std < 1e-8] = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         r"""Runs the forward pass of the module."""
-        return self.lin((x - self.mean) / self.std)
+        return self.lin((x[:, self.channels] - self.mean) / self.std)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.lin.in_features}, classes={len(self.classes)})"

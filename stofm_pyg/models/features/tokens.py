@@ -93,8 +93,8 @@ class TokenFeatures(Features):
         r"""A hash of all that the features depend on, beside the cells."""
         vocab = None if self.vocab is None else self.vocab.fingerprint
         orthologues = None if self.orthologues is None else self.orthologues.fingerprint()
-        values = {"encoder": self.cell_encoder.fingerprint(), "vocab": vocab, "standardize": self.standardize}
-        values |= {"orthologues": orthologues, "max_length": self.length}
+        values = {"encoder": self.cell_encoder.fingerprint(), "vocab": vocab, "max_length": self.length}
+        values |= {"orthologues": orthologues, "standardize": self.standardize}
         return hash_tensors({}, values)
 
     def config(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,16 +18,22 @@ from stofm_pyg.data.slices.files import opened_anndata
 from stofm_pyg.data.slices.labels import encode_labels
 from stofm_pyg.loader import RandomRegions
 from stofm_pyg.models import LabelHead, ReadOut, SToFM
-from stofm_pyg.nn.node_type import NodeType
+from stofm_pyg.nn.node_type import NodeType, cell_mask
 from stofm_pyg.train.engine.devices import find_device
 from stofm_pyg.train.engine.trainer import Trainer
+from stofm_pyg.train.finetuning.channels import MAX_ITERATIONS, choose_channels, regions_of
 from stofm_pyg.train.pretraining.config import StageConfig
 from stofm_pyg.train.pretraining.transforms import training_transform
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("head", "last", "all")
-MAX_ITERATIONS = 500
+TOLD = {
+    "embedding": "the embedding",
+    "both": "the embedding and the features that cells enter with",
+    "features": "the features that cells enter with",
+}
+READ = ("auto", *TOLD)
 DOMAINS = "domains"
 
 
@@ -36,6 +43,7 @@ def finetune(
     label: str,
     *,
     train: str = "head",
+    read: str = "auto",
     num_steps: int = 300,
     lr: float = 3e-4,
     classes: Sequence[str] | None = None,
@@ -53,6 +61,10 @@ def finetune(
         train (str, optional): :obj:`"head"`, a linear layer on the embeddings as they are (a logistic
             regression); :obj:`"last"`, the last layer of the model, too; or :obj:`"all"` layers. The
             last two change the embeddings of the model. (default: :obj:`"head"`)
+        read (str, optional): What the linear layer reads: :obj:`"embedding"`, a cell in its
+            surroundings; :obj:`"features"`, what it enters the model with; :obj:`"both"`; or
+            :obj:`"auto"`, what does best on slices (of one slice, regions) of :obj:`data` that it was
+            not fitted to. (default: :obj:`"auto"`)
         num_steps (int, optional): The number of steps, a region each, unless the head alone is trained.
             (default: :obj:`300`)
         lr (float, optional): The peak learning rate of these. (default: :obj:`3e-4`)
@@ -67,8 +79,10 @@ def finetune(
         The model, in evaluation mode.
 
     Raises:
-        ValueError: There are not two classes, or :obj:`train` is unknown.
+        ValueError: There are not two classes, or :obj:`train` or :obj:`read` is unknown.
     """
+    if read not in READ:
+        raise ValueError(f"Unknown 'read' '{read}'; known: {', '.join(READ)}")
     if train not in PARTS:
         raise ValueError(f"Unknown 'train' '{train}'; known: {', '.join(PARTS)}")
     if not label or "." in label or label == DOMAINS or hasattr(torch.nn.ModuleDict(), label):
@@ -91,7 +105,7 @@ def finetune(
             )
         model.heads, model.found_domains = torch.nn.ModuleDict(), None
         _train_layers(model, sources, codes, names, label, train, num_steps, lr, seed, progress, where)
-    _fit_head(model, sources, codes, names, label, seed, where)
+    _fit_head(model, sources, codes, names, label, read, seed, where)
     return model.eval()
 
 
@@ -117,18 +131,35 @@ def _labels(
     return out, names
 
 
-def _fit_head(model, sources, codes, names, label, seed, where):
-    rows, truth = [], []
+def _fit_head(model, sources, codes, names, label, read, seed, where):
+    read_out = replace(model.read_out, own_features=True)
+    rows, truth, places = [], [], []
     for source, own in zip(sources, codes, strict=True):
-        z = model.embed(source, key_added=None, seed=seed, **where)
-        known = torch.from_numpy(own >= 0)
-        rows.append(z[known])
-        truth.append(own[own >= 0])
+        for data in model.slices(source, **where):
+            z = model.embed(data, seed=seed, read_out=read_out)
+            cells = cell_mask(data)
+            y = own[data.cell_id[cells].numpy()]
+            rows.append(z[torch.from_numpy(y >= 0)])
+            truth.append(y[y >= 0])
+            places.append(data.pos[cells].double().numpy()[y >= 0])
     x, y = torch.cat(rows), np.concatenate(truth)
-    head = LabelHead(x.size(1), names)
+    number = x.size(1) - (0 if model.read_out.own_features else model.mask_token.numel())
+    channels = np.arange(x.size(1))
+    choices = {"embedding": channels[:number], "both": channels, "features": channels[number:]}
+    if read == "auto" and number < len(channels):
+        sizes = [len(part) for part in truth if len(part) > 0]
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        if len(sizes) == 1:
+            groups = regions_of(np.concatenate(places), seed)
+        read = choose_channels(choices, x.double().numpy(), y, groups, seed)
+        logger.info("'%s' is told by %s", label, TOLD[read])
+    chosen = choices["embedding" if read == "auto" else read]
+    head = LabelHead(len(chosen), names).to(x.device)
+    head.channels.copy_(torch.from_numpy(chosen))
     head.standardise(x)
+    x = (x[:, head.channels] - head.mean) / head.std
     logistic = LogisticRegression(max_iter=MAX_ITERATIONS)
-    logistic.fit(((x - head.mean) / head.std).double().numpy(), y)
+    logistic.fit(x.double().numpy(), y)
     weight, bias = logistic.coef_, logistic.intercept_
     if len(weight) == 1:  # Of two classes there is one row.
         weight, bias = np.stack([-weight[0], weight[0]]) / 2, np.array([-bias[0], bias[0]]) / 2

@@ -77,12 +77,30 @@ def by_sklearn(model, adata, label):
 def test_the_head_is_a_logistic_regression(model, adata, label):
     adata.obs["pair"] = np.where(adata.obs["linear"] == "high", "yes", "no")
     # Cells without a label have no part.
-    model.finetune(adata, label, progress=False)
+    model.finetune(adata, label, read="embedding", progress=False)
     model.predict(adata)
     names, probability = by_sklearn(model, adata, label)
     table = adata.obsm[f"stofm_{label}_probability"]
     np.testing.assert_allclose(table.to_numpy(), probability, atol=2e-3)
     assert (adata.obs[f"stofm_{label}"].astype(str) == names).mean() > 0.99
+
+
+def test_what_the_head_reads(model, adata):
+    own = model.features.encode(adata[adata.obs["slice"] == "slice0"].copy()).numpy()
+    other = model.features.encode(adata[adata.obs["slice"] == "slice1"].copy()).numpy()
+    adata.obs["own"] = np.where(np.concatenate([own, other])[:, 3] > 0, "more", "less")
+    kinds = {}
+    for read in ("auto", "embedding", "both", "features"):
+        model.finetune(adata, "own", read=read, progress=False)
+        kinds[read] = model.heads["own"].channels.tolist()
+        model.predict(adata)
+        if read != "embedding":
+            assert accuracy(adata, "stofm_own", "own") > 0.97
+    assert kinds["embedding"] == list(range(16)) and kinds["features"] == list(range(16, 21))
+    assert kinds["both"] == list(range(21))
+    assert kinds["auto"] == kinds["features"]  # Only a cell's own features tell.
+    with pytest.raises(ValueError, match="Unknown 'read' 'all'; known: auto, embedding, both, features"):
+        model.finetune(adata, "own", read="all")
 
 
 @pytest.mark.parametrize("train", ["last", "all"])
