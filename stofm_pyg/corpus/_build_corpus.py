@@ -69,14 +69,15 @@ def build_corpus(
     workers: int = 1,
     progress: bool = False,
 ) -> Corpus:
-    r"""Converts h5ad files to a :class:`Corpus`, one shard per slice.
+    r"""Converts files and folders of any format that :meth:`~stofm_pyg.data.read` knows to a
+    :class:`Corpus`, one shard per slice.
 
     A shard's name is a hash of the content of its file and of all settings; those that are there, whole,
     are not made again, so that a run that broke off goes on. The corpus is of the given files: shards of
     others stay in the folder, but are no part of it. One slice is in memory at a time and process.
 
     Args:
-        files (str or PathLike or sequence of them): The h5ad files.
+        files (str or PathLike or sequence of them): The files and folders.
         out (str or PathLike): The folder of the corpus.
         vocab (GeneVocab, optional): The vocabulary of the tokens, from which a cell encoder makes
             features. (default: :obj:`None`)
@@ -96,7 +97,7 @@ def build_corpus(
     """
     files = file_paths(files, links=True)  # Two names of one file fail as one slice that is there twice.
     for path in files:
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"There is no file '{path}'. Check the path.")
     number, of = share
     if not 0 <= number < of:

@@ -49,7 +49,8 @@ def corpus_in_memory(
     obsm = getattr(features, "obsm", None)
     shards = []
     items = [(reader, prefix, name) for reader, prefix in _named(readers) for name in reader.rows]
-    for reader, prefix, name in tqdm(items, "Converting", unit="slice", disable=not progress):
+    bar = tqdm(items, "Converting", leave=False, unit="slice", disable=not progress)
+    for reader, prefix, name in bar:
         adata = reader.read(name, obsm)
         tensors, report = convert_slice(adata, reader.rows[name], settings, vocab, orthologues, name)
         key = shard_key(content_hash(adata), name, marks)

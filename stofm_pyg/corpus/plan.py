@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from stofm_pyg.corpus.failed_slices import Failure
 from stofm_pyg.corpus.shard_file import VERSION
 from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.data.genes.orthologues import Orthologues
+from stofm_pyg.data.readers import source_files
 from stofm_pyg.data.slices.files import file_names
 from stofm_pyg.data.slices.reader import SliceReader
 
@@ -32,8 +34,11 @@ class FileHashes:
         self.directory = directory
 
     def __call__(self, path: Path) -> str:
-        r"""Returns the SHA-256 of the content of a file."""
+        r"""Returns the SHA-256 of the content of a file, or of what is read of a folder."""
         path = path.resolve()
+        if path.is_dir():  # Of these, hashes are not kept: a store has thousands of files.
+            parts = [[os.path.relpath(file, path), file_hash(file)] for file in source_files(path)]
+            return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         stat = path.stat()
         state = {"path": str(path), "size": stat.st_size, "changed": stat.st_mtime_ns}
         name = hashlib.sha256(str(path).encode()).hexdigest()[:32]
@@ -88,7 +93,7 @@ def plan_slices(
     of the files does not matter, so that machines may name them in any.
 
     Args:
-        files (sequence of Path): The h5ad files, each once.
+        files (sequence of Path): The files or folders, each once.
         hashes (FileHashes): Hashes of their content.
         settings (SliceSettings): How slices are converted.
         vocab (GeneVocab, optional): The vocabulary of the tokens. (default: :obj:`None`)

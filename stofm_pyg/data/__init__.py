@@ -3,6 +3,7 @@ r"""Between :class:`~anndata.AnnData` and PyG's :class:`~torch_geometric.data.Da
 from stofm_pyg.data.genes.mapping import GeneMapping
 from stofm_pyg.data.genes.vocab import GeneVocab
 from stofm_pyg.data.keys import Keys
+from stofm_pyg.data.readers import read
 from stofm_pyg.data.slices.components import expression_pca
 from stofm_pyg.data.slices.convert import from_anndata, slices_from_anndata
 from stofm_pyg.data.slices.counts import get_matrix, validate_counts
@@ -23,6 +24,7 @@ __all__ = [
     "from_anndata",
     "get_matrix",
     "open_anndata",
+    "read",
     "slices_from_anndata",
     "to_anndata",
     "validate_counts",

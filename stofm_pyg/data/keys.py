@@ -21,3 +21,7 @@ class Keys:
     DISTANCES = "spatial_distances"
     #: :obj:`uns`: what the two matrices in :obj:`obsp` are called and how they were made.
     NEIGHBORS = "spatial_neighbors"
+    #: :obj:`uns`: the unit of positions, as text: :obj:`"micron"`, or what it is called elsewhere.
+    UNIT = "spatial_unit"
+    #: :obj:`uns`: the format of the files that an AnnData was read from.
+    FORMAT = "spatial_format"

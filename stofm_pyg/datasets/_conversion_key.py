@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg._seeds import Draws
+from stofm_pyg.data.readers import source_files
 
 # Raise it whenever the same file and settings give another slice than before.
 VERSION = 3
@@ -20,11 +21,11 @@ def conversion_key(files: Sequence[Path], settings: Mapping[str, Any]) -> str | 
     r"""Returns a hash of everything that a conversion depends on, or :obj:`None` if one of the
     settings cannot be told from another of its kind (*e.g.*, a lambda).
 
-    A file counts by its path, size, time of change, and samples of its start, middle and end; the
-    conversion by the version of its format.
+    A file, and each of those that are read of a folder, counts by its path, size, time of change, and
+    samples of its start, middle and end; the conversion by the version of its format.
 
     Args:
-        files (sequence of Path): The files that are converted.
+        files (sequence of Path): The files or folders that are converted.
         settings (dict): Numbers, strings, arrays, transforms, and lists and dicts of these.
     """
     try:
@@ -32,7 +33,7 @@ def conversion_key(files: Sequence[Path], settings: Mapping[str, Any]) -> str | 
     except TypeError:
         return None
     digest = hashlib.sha256(json.dumps([VERSION, described], sort_keys=True).encode())
-    for path in files:
+    for path in (part for file in files for part in source_files(file)):
         stat = os.stat(path)
         digest.update(json.dumps([str(path), stat.st_size, stat.st_mtime_ns]).encode())
         with open(path, "rb") as file:

@@ -1,6 +1,6 @@
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +14,27 @@ from stofm_pyg.data.genes.orthologues import Orthologues
 ENSEMBL = re.compile(r"(ENS(?:MUS)?G)(R?[0-9]{6,})(\.[0-9]+)?(_PAR_Y)?", re.IGNORECASE)
 HUMAN_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9._-]+|C[0-9XY]+orf[0-9A-Z.-]+")
 MOUSE_SYMBOL = re.compile(r"[A-Z][A-Za-z0-9._-]*[a-z][A-Za-z0-9._-]*|mt-[A-Z].*|[0-9].*Rik")
+
+# What Cell Ranger puts before the names of genes where a reference has several genomes.
+GENOME = re.compile(
+    r"((?:GRC[a-z]|hg|mm|rn|mRatBN|Rnor_|danRer|BDGP|Mmul_|Sscrofa)\d[\d.]*(?:\.p\d+)?)_+(?=[^_])"
+)
+
+
+def without_genome(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    r"""Returns names of genes without the genome that stands before them, as in :obj:`"GRCh38_TP53"` and
+    :obj:`"mm10___Trp53"`, where it is one in all of them, and the genomes. Else names stay.
+
+    Args:
+        names (sequence of str): The names.
+    """
+    found = [GENOME.match(name) for name in names]
+    if not found or not all(found):
+        return list(names), []
+    genomes = list(dict.fromkeys(match[1] for match in found))
+    if len(genomes) > 1:
+        return list(names), genomes
+    return [name[match.end() :] for name, match in zip(names, found, strict=True)], genomes
 
 
 class GeneKind(NamedTuple):
@@ -112,11 +133,11 @@ def match_names(
     :obj:`"T"` alone is a gene of either.
 
     Args:
-        names (list of str): Symbols or Ensembl ids, with or without version.
+        names (list of str): Symbols or Ensembl ids, with or without version or a genome before all.
         index (GeneIndex): The genes of the vocabulary.
         orthologues (callable): Returns the table; called when it is needed, as reading takes time.
     """
-    kinds = [gene_kind(name) for name in names]
+    kinds = [gene_kind(name) for name in without_genome(names)[0]]
     naming = Counter(kind.naming for kind in kinds).most_common(1)
     species = Counter(kind.species for kind in kinds)
     match = NameMatch(

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from stofm_pyg._threads import one_thread
+from stofm_pyg.data.keys import Keys
+from stofm_pyg.data.slices._check_unit import check_unit
 from stofm_pyg.data.slices.features import get_features
 from stofm_pyg.data.slices.files import opened_anndata
 from stofm_pyg.data.slices.labels import encode_labels
@@ -55,8 +57,8 @@ def from_anndata(
     * :obj:`settings`, the settings as a line of JSON, :obj:`unit` and :obj:`name`
 
     Args:
-        adata (AnnData or str or PathLike): Cells by genes (CSR, CSC or dense; in memory, a view, or
-            backed), or an h5ad file.
+        adata (AnnData or str or PathLike): Cells by genes (CSR, CSC or dense; in memory, a view, backed,
+            or lazy), or a file or folder of any format that :meth:`~stofm_pyg.data.read` knows.
         settings (SliceSettings, optional): How the slice is made. (default: :obj:`None`)
         features (str or np.ndarray or Tensor, optional): :obj:`"pca"` for principal components of
             the counts, a key in :obj:`adata.obsm`, or features :math:`(N, F)`.
@@ -125,8 +127,9 @@ def _slices(
 ) -> list[Data]:
     with opened_anndata(adata) as adata:
         cells = adata.obs_names
-        pos = get_positions(adata, settings.spatial_key)
-        groups = slice_rows(adata, settings.slice_key)
+        groups = slice_rows(adata, settings.slice_key, settings.spatial_key)
+        pos = get_positions(adata, settings.spatial_key, [rows for _, rows in groups])
+        check_unit(adata.uns.get(Keys.UNIT), settings)
         if settings.slice_key is None:
             check_joined(adata, slice_key=joined)
         codes, names = encode_labels(adata.obs, labels, classes)

@@ -7,7 +7,8 @@ from anndata.io import sparse_dataset
 from scipy import sparse
 
 from stofm_pyg.data.errors import unknown_key
-from stofm_pyg.data.slices.files import unreadable
+from stofm_pyg.data.readers.damage import unreadable
+from stofm_pyg.data.slices.lazy import computed_rows, is_lazy
 
 ROWS_PER_READ = 4096
 VALUES_PER_BLOCK = 2**16
@@ -79,12 +80,16 @@ def canonical(matrix: np.ndarray | sparse.spmatrix, name: str) -> sparse.csr_mat
     r"""Returns a matrix as :meth:`get_matrix` does.
 
     Args:
-        matrix (np.ndarray or spmatrix): Cells by genes.
+        matrix (np.ndarray or spmatrix or dask array): Cells by genes; what is lazy is computed some rows
+            at a time.
         name (str): What the matrix is called in the error.
 
     Raises:
-        TypeError: It is neither of the two.
+        TypeError: It is none of these.
     """
+    if is_lazy(matrix):
+        blocks = [canonical(block, name) for block in computed_rows(matrix)]
+        return sparse.vstack(blocks, format="csr") if len(blocks) > 1 else blocks[0]
     if not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
         raise TypeError(
             f"'{name}' is a {type(matrix).__module__}.{type(matrix).__name__}, expected a NumPy "
@@ -201,7 +206,8 @@ def count_blocks(
     r"""Yields the rows of :obj:`adata.X` or a layer in blocks, each as :meth:`get_matrix` returns
     it; of counts that stay on disk, one block is in memory at a time.
 
-    Counts in memory, and those that are stored by columns (CSC), are taken as a whole.
+    Counts in memory, and those that are stored by columns (CSC), are taken as a whole; of lazy ones, one
+    block is computed at a time.
 
     Args:
         adata (AnnData): Cells by genes.
@@ -211,6 +217,11 @@ def count_blocks(
     if layer is None and _stored_by_rows(adata):
         for start in range(0, adata.n_obs, rows):
             yield get_matrix(adata[start : start + rows])
+        return
+    stored = adata.X if layer is None else adata.layers.get(layer)
+    if is_lazy(stored):
+        for block in computed_rows(stored, rows):
+            yield canonical(block, "adata.X" if layer is None else f"adata.layers[{layer!r}]")
         return
     counts = get_matrix(adata, layer)
     if counts.shape[0] <= rows:

@@ -3,79 +3,49 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import anndata
-import h5py
 from anndata import AnnData
+
+from stofm_pyg.data.readers import read
+from stofm_pyg.data.slices.lazy import with_tables
 
 
 def open_anndata(source: AnnData | str | os.PathLike) -> AnnData:
-    r"""Opens an h5ad file without reading its counts, or returns the given
-    :class:`~anndata.AnnData` as it is.
+    r"""Opens an h5ad file without reading its counts, reads a file or folder of another format, see
+    :meth:`~stofm_pyg.data.read`, or returns the given :class:`~anndata.AnnData` as it is.
 
-    A file is opened read-only in backed mode: its counts stay on disk until rows are asked for.
+    An h5ad file is opened read-only in backed mode: its counts stay on disk until rows are asked for.
     The caller closes it with :obj:`adata.file.close()`; :meth:`opened_anndata` does so by itself.
 
     Args:
-        source (AnnData or str or PathLike): An :class:`~anndata.AnnData` (in memory, a view, or
-            backed) or the path of an h5ad file.
+        source (AnnData or str or PathLike): An :class:`~anndata.AnnData` (in memory, a view, backed, or
+            lazy) or the path of a file or folder.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is truncated, damaged, or no h5ad file.
+        ImportError: A package is not installed that the format needs.
+        ValueError: It is truncated, damaged, or of none of the formats.
         TypeError: :obj:`source` is neither of the two.
     """
     if isinstance(source, AnnData):
         return source
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
-            f"Expected an AnnData or the path of an h5ad file, got {type(source).__name__}. "
+            f"Expected an AnnData or the path of a file or folder, got {type(source).__name__}. "
             f"Pass 'anndata.AnnData(X, obsm={{\"spatial\": positions}})' or a path."
         )
-
-    path = Path(source).expanduser()
-    if path.is_dir():
-        raise ValueError(
-            f"'{path}' is a folder, not an h5ad file. Name a file in it, or read a zarr store "
-            f"with 'anndata.read_zarr' and pass the AnnData."
-        )
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no file '{path}' (looked from '{Path.cwd()}'). Check the path, or download "
-            f"or copy the file there."
-        )
-
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [key for key in ("obs", "var") if key not in file]
-        if not missing:
-            return anndata.read_h5ad(path, backed="r")
-    except (PermissionError, BlockingIOError):
-        raise
-    except (OSError, RuntimeError, KeyError) as error:
-        raise unreadable(path, error) from error
-    raise ValueError(
-        f"'{path}' is an HDF5 file but no h5ad file: it has no {' and no '.join(missing)}. Write "
-        f"one with 'adata.write_h5ad'."
-    )
+    return read(source, backed=True)
 
 
 @contextmanager
 def opened_anndata(source: AnnData | str | os.PathLike) -> Iterator[AnnData]:
-    r"""A context in which :meth:`open_anndata` holds; a file opened by it is closed at the end."""
+    r"""A context in which :meth:`open_anndata` holds; a file opened by it is closed at the end. Of a
+    lazy :class:`~anndata.AnnData`, the tables of cells and genes are in memory."""
     adata = open_anndata(source)
     try:
-        yield adata
+        yield with_tables(adata)
     finally:
         if adata is not source:
             adata.file.close()
-
-
-def unreadable(path: str | os.PathLike, error: Exception) -> ValueError:
-    r"""Returns the error for an h5ad file that cannot be read, naming its path and size."""
-    return ValueError(
-        f"'{path}' ({os.path.getsize(path):,} bytes) cannot be read: it is truncated, damaged or "
-        f"no h5ad file ({error}). Download or copy it again and compare its size with the original."
-    )
 
 
 def file_paths(
@@ -96,7 +66,7 @@ def file_paths(
         files = [files]
     paths = [_absolute(Path(file).expanduser()) for file in files]
     if not paths:
-        raise ValueError("'files' is empty. Name at least one h5ad file.")
+        raise ValueError("'files' is empty. Name at least one file or folder.")
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise ValueError(f"'{path}' is in 'files' twice. Name each file once.")
@@ -117,9 +87,20 @@ def _absolute(path: Path) -> Path:
 
 
 def file_names(files: Sequence[Path]) -> list[str]:
-    r"""Returns names of files: without suffix, with as many folders as it takes to tell them apart."""
-    for depth in range(1, max((len(file.parts) for file in files), default=0) + 1):
-        names = ["/".join(file.with_suffix("").parts[-depth:]) for file in files]
+    r"""Returns names of files and folders: without suffix, and without the folder :obj:`outs` at the
+    end, with as many folders as it takes to tell them apart."""
+    stems = [_stem(file) for file in files]
+    for depth in range(1, max((len(stem.parts) for stem in stems), default=0) + 1):
+        names = ["/".join(stem.parts[-depth:]) for stem in stems]
         if len(set(names)) == len(names):
             return names
     return [str(file) for file in files]
+
+
+def _stem(path: Path) -> Path:
+    if path.name == "outs":
+        return path.parent
+    if path.is_dir() and path.suffix != ".zarr":  # What follows a dot there is part of the name.
+        return path
+    path = path.with_suffix("") if path.suffix == ".gz" else path
+    return path.with_suffix("")

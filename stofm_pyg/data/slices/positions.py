@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 from anndata import AnnData
 
@@ -5,12 +7,17 @@ from stofm_pyg.data.errors import unknown_key
 from stofm_pyg.data.keys import Keys
 
 
-def get_positions(adata: AnnData, spatial_key: str = Keys.SPATIAL) -> np.ndarray:
-    r"""Returns the positions of all cells as :math:`(N, 2)` float64, in the unit of the file.
+def get_positions(
+    adata: AnnData, spatial_key: str = Keys.SPATIAL, slices: Sequence[np.ndarray] | None = None
+) -> np.ndarray:
+    r"""Returns the positions of all cells as :math:`(N, 2)` float64, in the unit of the file. A third
+    coordinate that is one in each slice is left out.
 
     Args:
         adata (AnnData): Its :obj:`obsm` holds the positions.
         spatial_key (str, optional): The key in :obj:`obsm`. (default: :obj:`"spatial"`)
+        slices (sequence of np.ndarray, optional): The rows of each slice; all cells are one without.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: There are no cells, no such key, not two coordinates, or ones that are no numbers or
@@ -31,6 +38,8 @@ def get_positions(adata: AnnData, spatial_key: str = Keys.SPATIAL) -> np.ndarray
         )
 
     pos = np.asarray(adata.obsm[spatial_key])
+    if pos.ndim == 2 and pos.shape[1] == 3:
+        pos = _in_planes(_as_numbers(pos, adata, spatial_key), adata, spatial_key, slices)
     if pos.ndim != 2 or pos.shape[1] != 2:
         raise ValueError(
             f"Positions in 'adata.obsm[{spatial_key!r}]' have shape {list(pos.shape)}, expected "
@@ -48,6 +57,24 @@ def get_positions(adata: AnnData, spatial_key: str = Keys.SPATIAL) -> np.ndarray
             f"'adata = adata[np.isfinite(adata.obsm[{spatial_key!r}]).all(axis=1)]'."
         )
     return pos
+
+
+def _in_planes(
+    pos: np.ndarray, adata: AnnData, spatial_key: str, slices: Sequence[np.ndarray] | None
+) -> np.ndarray:
+    height = pos[:, 2]
+    for rows in [np.arange(len(pos))] if slices is None else slices:
+        other = height[rows] != height[rows[0]]
+        if other.any():
+            row = rows[np.argmax(other)]
+            raise ValueError(
+                f"Positions in 'adata.obsm[{spatial_key!r}]' have shape {list(pos.shape)}, and cells of "
+                f"one slice differ in the third coordinate: {height[rows[0]]:g} of cell "
+                f"{adata.obs_names[rows[0]]!r}, {height[row]:g} of {adata.obs_names[row]!r}. Pass "
+                f"'slice_key=\"z\"' for one slice per plane, or keep the two coordinates in the plane: "
+                f"'adata.obsm[{spatial_key!r}] = pos[:, :2]'."
+            )
+    return pos[:, :2]
 
 
 def _as_numbers(pos: np.ndarray, adata: AnnData, spatial_key: str) -> np.ndarray:

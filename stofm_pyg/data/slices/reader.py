@@ -1,11 +1,9 @@
 import hashlib
 import os
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -13,10 +11,14 @@ from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
 from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.keys import Keys
+from stofm_pyg.data.readers import find_format, read
+from stofm_pyg.data.readers.stores import opened_store
+from stofm_pyg.data.slices._check_unit import check_unit
 from stofm_pyg.data.slices.counts import canonical, get_matrix
-from stofm_pyg.data.slices.files import unreadable
+from stofm_pyg.data.slices.lazy import with_tables
 from stofm_pyg.data.slices.positions import get_positions
-from stofm_pyg.data.slices.rows import check_joined, slice_rows
+from stofm_pyg.data.slices.rows import PLANES, check_joined, has_slices, slice_rows
 from stofm_pyg.data.slices.settings import SliceSettings
 
 ROWS_PER_READ = 4096
@@ -24,13 +26,15 @@ VALUES_PER_READ = 2**24
 
 
 class SliceReader:
-    r"""Reads the slices of an :class:`~anndata.AnnData` or of an h5ad file one at a time.
+    r"""Reads the slices of an :class:`~anndata.AnnData` or of a file or folder one at a time.
 
     AnnData's backed mode reads all layers and pairwise matrices when it opens a file. Here only the rows
-    of one slice come into memory, sparse, of whichever layer the counts are in.
+    of one slice come into memory, sparse, of whichever layer the counts are in: of h5ad files, AnnData
+    in zarr, and lazy AnnData. All other formats are read as a whole, by :meth:`~stofm_pyg.data.read`.
 
     Args:
-        source (AnnData or str or PathLike): The AnnData (in memory, a view, or backed), or the file.
+        source (AnnData or str or PathLike): The AnnData (in memory, a view, backed, or lazy), or the
+            file or folder.
         settings (SliceSettings, optional): Where slices, positions and counts are found.
             (default: :obj:`None`)
         required (bool, optional): Whether a source without the column of the settings is an error, or
@@ -38,9 +42,10 @@ class SliceReader:
 
     Raises:
         FileNotFoundError: There is no such file.
+        ImportError: A package is not installed that the format needs.
         TypeError: The source is neither.
-        ValueError: The file is damaged or no h5ad file, there is no such column, or slices that lie on
-            one another would become one.
+        ValueError: The file is damaged or of no format that is read, there is no such column, or slices
+            that lie on one another would become one.
     """
 
     def __init__(
@@ -50,24 +55,30 @@ class SliceReader:
         required: bool = True,
     ):
         self.settings = settings or SliceSettings()
-        self.adata = source if isinstance(source, AnnData) else None
+        self.adata = with_tables(source) if isinstance(source, AnnData) else None
         if self.adata is not None and self.adata.isbacked and self.adata.is_view:
             self.adata = self.adata.to_memory()  # AnnData makes no view of it.
-        #: The file, if it is one.
+        #: The file or folder, if it is one.
         self.path: Path | None = None
         if self.adata is None:
             if not isinstance(source, (str, os.PathLike)):
                 raise TypeError(
-                    f"Expected an AnnData or the path of an h5ad file, got {type(source).__name__}"
+                    f"Expected an AnnData or the path of a file or folder, got {type(source).__name__}"
                 )
             self.path = Path(source).expanduser()
+            if not find_format(self.path).is_store:
+                self.adata = read(self.path)
         table = self.adata if self.adata is not None else self._table()
-        if not required and self.settings.slice_key not in table.obs:
-            self.settings = self.settings.replace(slice_key=None)
+        settings = self.settings
+        if not required and not has_slices(table, settings.slice_key, settings.spatial_key):
+            self.settings = settings = settings.replace(slice_key=None)
         #: The rows of each slice, rising, by its name; :obj:`""` where all cells are one.
-        self.rows: dict[str, np.ndarray] = dict(slice_rows(table, self.settings.slice_key))
-        if self.settings.slice_key is None:
+        self.rows: dict[str, np.ndarray] = dict(
+            slice_rows(table, settings.slice_key, settings.spatial_key)
+        )
+        if settings.slice_key is None:
             check_joined(table, self._positions())
+        check_unit(table.uns.get(Keys.UNIT), settings)
         self.num_cells = table.n_obs
 
     def read(self, name: str, obsm: str | None = None) -> AnnData:
@@ -95,7 +106,7 @@ class SliceReader:
         return _assemble(counts, part.obs_names, part.var, {key: part.obsm[key] for key in keys})
 
     def _read_file(self, rows: np.ndarray, keys: list[str], with_counts: bool) -> AnnData:
-        with _damage_named(self.path), h5py.File(self.path, "r") as file:
+        with opened_store(self.path) as file:
             known, layers, layer = file.get("obsm", {}), file.get("layers", {}), self.settings.layer
             for key in keys:
                 self._check_obsm(key, known)
@@ -110,23 +121,24 @@ class SliceReader:
             return _assemble(counts, self._names[rows], read_elem(file["var"]), values)
 
     def _table(self) -> AnnData:
-        if not self.path.is_file():
-            raise FileNotFoundError(f"There is no file '{self.path}'. Check the path.")
-        with _damage_named(self.path), h5py.File(self.path, "r") as file:
-            if not all(isinstance(file.get(name), h5py.Group) for name in ("obs", "var")):
-                raise ValueError(
-                    f"'{self.path}' is no h5ad file, or one of a very old anndata: it has no groups "
-                    f"'obs' and 'var'. Write it with 'anndata.read_h5ad(...).write_h5ad(...)'."
-                )
+        settings, planes = self.settings, None
+        with opened_store(self.path) as file:
             obs = read_elem(file["obs"])
+            uns = file.get("uns", {})
+            unit = read_elem(uns[Keys.UNIT]) if Keys.UNIT in uns else None
+            if settings.slice_key == PLANES and settings.spatial_key in file.get("obsm", {}):
+                planes = np.asarray(read_elem(file["obsm"][settings.spatial_key]))
         self._names = obs.index.astype(str)
-        return AnnData(obs=obs.set_axis(self._names))
+        table = AnnData(obs=obs.set_axis(self._names), uns={} if unit is None else {Keys.UNIT: unit})
+        if planes is not None:
+            table.obsm[settings.spatial_key] = planes
+        return table
 
     def _positions(self) -> np.ndarray:
         settings = self.settings
         if self.adata is not None:
             return get_positions(self.adata, settings.spatial_key)
-        with _damage_named(self.path), h5py.File(self.path, "r") as file:
+        with opened_store(self.path) as file:
             self._check_obsm(settings.spatial_key, file.get("obsm", {}))
             return np.asarray(read_elem(file["obsm"][settings.spatial_key]), dtype=np.float64)
 
@@ -174,22 +186,13 @@ def _rows_of(values, rows: np.ndarray):
     return values.iloc[rows] if isinstance(values, pd.DataFrame) else values[rows]
 
 
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    # h5py's errors say neither which file it was nor what to do.
-    try:
-        yield
-    except (PermissionError, BlockingIOError):
-        raise
-    except (OSError, RuntimeError, KeyError) as error:
-        raise unreadable(path, error) from error
-
-
-def _read_rows(stored: h5py.Group | h5py.Dataset, rows: np.ndarray) -> sparse.csr_matrix:
-    counts = stored if isinstance(stored, h5py.Dataset) else sparse_dataset(stored)
+def _read_rows(stored, rows: np.ndarray) -> sparse.csr_matrix:
+    # Of a group (sparse) or array (dense) of HDF5 or zarr.
+    dense = hasattr(stored, "shape")
+    counts = stored if dense else sparse_dataset(stored)
     if 0 in (len(rows), counts.shape[1]):
         return sparse.csr_matrix((len(rows), counts.shape[1]), dtype=np.float32)
-    if isinstance(stored, h5py.Dataset):
+    if dense:
         step = max(1, min(ROWS_PER_READ, VALUES_PER_READ // counts.shape[1]))
         return canonical(_read_blocks(counts, rows, step), stored.name)
     if counts.format == "csr":

@@ -10,8 +10,13 @@ from stofm_pyg.data.slices.names import missing_values
 
 logger = logging.getLogger(__name__)
 
+#: The slice key of planes that lie above one another.
+PLANES = "z"
 
-def slice_rows(adata: AnnData, slice_key: str | None) -> list[tuple[str, np.ndarray]]:
+
+def slice_rows(
+    adata: AnnData, slice_key: str | None, spatial_key: str = Keys.SPATIAL
+) -> list[tuple[str, np.ndarray]]:
     r"""Returns the name and the rows, in order, of each slice of an :class:`~anndata.AnnData`.
 
     Args:
@@ -19,23 +24,26 @@ def slice_rows(adata: AnnData, slice_key: str | None) -> list[tuple[str, np.ndar
         slice_key (str, optional): The column of :obj:`adata.obs` that names a cell's slice. Slices
             come in the order of its categories, else of their first cell. If :obj:`None`, or without a
             column :obj:`"slice"` of that default name, all cells are one slice without a name.
+            :obj:`"z"` is the third coordinate, too, if there is no such column; planes rise.
+        spatial_key (str, optional): The key in :obj:`adata.obsm` of positions, for :obj:`"z"`.
+            (default: :obj:`"spatial"`)
 
     Raises:
-        ValueError: There is no such column, or a cell has no slice in it.
+        ValueError: There is no such column, a cell has no slice in it, or nearly each has its own
+            :obj:`"z"`.
     """
     if slice_key == Keys.SLICE and slice_key not in adata.obs:
         slice_key = None
     if slice_key is None:
         return [("", np.arange(adata.n_obs))]
-    if slice_key not in adata.obs:
+    if not has_slices(adata, slice_key, spatial_key):
         raise unknown_key(
             slice_key,
             "adata.obs",
             adata.obs.columns,
             "Pass 'slice_key=' with the column that tells slices apart, or None for one slice.",
         )
-
-    column = adata.obs[slice_key]
+    column = _column(adata, slice_key, spatial_key)
     missing = missing_values(column)
     if missing.any():
         row = int(np.argmax(missing))
@@ -55,6 +63,35 @@ def slice_rows(adata: AnnData, slice_key: str | None) -> list[tuple[str, np.ndar
     rows = np.split(order, ends[:-1]) if len(names) else []
     # A category without cells is no slice.
     return [(str(name), part) for name, part in zip(names, rows, strict=True) if len(part)]
+
+
+def has_slices(adata: AnnData, slice_key: str | None, spatial_key: str = Keys.SPATIAL) -> bool:
+    r"""Whether a column of :obj:`adata.obs`, or of :obj:`"z"` the third coordinate, tells slices apart;
+    the arguments are those of :meth:`slice_rows`."""
+    return slice_key in adata.obs or (slice_key == PLANES and _height(adata, spatial_key) is not None)
+
+
+def _height(adata: AnnData, spatial_key: str) -> np.ndarray | None:
+    if spatial_key not in adata.obsm or len(adata.obsm[spatial_key].shape) != 2:
+        return None
+    pos = adata.obsm[spatial_key]
+    return np.asarray(pos)[:, 2] if pos.shape[1] == 3 else None
+
+
+def _column(adata: AnnData, slice_key: str, spatial_key: str) -> pd.Series:
+    if slice_key in adata.obs:
+        column = adata.obs[slice_key]
+    else:
+        column = pd.Series(_height(adata, spatial_key), index=adata.obs_names)
+    if slice_key != PLANES or not pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    planes = column.nunique()
+    if 2 * planes > max(len(column), 2):
+        raise ValueError(
+            f"'z' has {planes:,} values for {len(column):,} cells, which lie in no planes. Round it to "
+            f"planes first: 'adata.obs[\"z\"] = (z / thickness).round()'."
+        )
+    return column.astype("category")  # In rising order.
 
 
 def check_joined(adata: AnnData, pos: np.ndarray | None = None, slice_key: str | None = None) -> None:

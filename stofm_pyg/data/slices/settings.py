@@ -23,9 +23,11 @@ class SliceSettings:
     Args:
         slice_key (str, optional): The column of :obj:`adata.obs` that tells slices apart, in the order
             of its categories, else of their first cell. An AnnData without a column :obj:`"slice"` is
-            one slice; any other column must exist. If :obj:`None`, all cells are one slice.
+            one slice; any other column must exist. :obj:`"z"` is the third coordinate of positions, too:
+            each plane is a slice. If :obj:`None`, all cells are one slice.
             (default: :obj:`"slice"`)
-        spatial_key (str, optional): The key in :obj:`adata.obsm` of the positions :math:`(N, 2)`.
+        spatial_key (str, optional): The key in :obj:`adata.obsm` of the positions :math:`(N, 2)`, or
+            :math:`(N, 3)` with a third coordinate that is one in each slice.
             (default: :obj:`"spatial"`)
         layer (str, optional): The key in :obj:`adata.layers` of the raw counts; if :obj:`None`, they are
             in :obj:`adata.X`. (default: :obj:`None`)
@@ -33,7 +35,8 @@ class SliceSettings:
             :class:`~stofm_pyg.transforms.NormalizePosition`: :obj:`"spacing"` (median distance to the
             nearest neighbour), :obj:`"micron"` or :obj:`"official"`. (default: :obj:`"spacing"`)
         microns_per_unit (float, optional): The length in microns of the unit of the positions in the
-            AnnData, for :obj:`unit="micron"`. (default: :obj:`1.0`)
+            AnnData, for :obj:`unit="micron"`; :meth:`~stofm_pyg.data.read` gives microns where the
+            format tells them. (default: :obj:`1.0`)
         radius (float, optional): Cells up to this distance, in :obj:`unit`, are joined. If :obj:`None`,
             there are no edges. (default: :obj:`8.0`)
         max_neighbors (int, optional): Keeps only the nearest neighbours, see

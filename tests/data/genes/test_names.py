@@ -5,7 +5,13 @@ from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stofm_pyg.data.genes.names import GeneIndex, column_names, gene_kind, match_names
+from stofm_pyg.data.genes.names import (
+    GeneIndex,
+    column_names,
+    gene_kind,
+    match_names,
+    without_genome,
+)
 from stofm_pyg.data.genes.orthologues import Orthologues
 
 SYMBOLS = {
@@ -205,3 +211,28 @@ def test_one_column():
 def test_unknown_column():
     with pytest.raises(ValueError, match="Did you mean 'gene_ids'"):
         column_names(make(), "gene_id")
+
+
+@pytest.mark.parametrize("genome", ["GRCh38", "mm10__", "hg19", "GRCm39", "GRCh38.p13", "rn6"])
+def test_one_genome_before_all_names(genome):
+    names = ["TP53", "MT-CO1", "HLA-A", "H2-K1"]
+    found, genomes = without_genome([f"{genome}_{name}" for name in names])
+    assert (found, genomes) == (names, [genome.rstrip("_")])
+
+
+def test_names_match_behind_a_genome():
+    index = GeneIndex({"ENSG00000141510": 3}, {"ENSG00000141510": 1.0}, {"TP53": "ENSG00000141510"})
+    match = match_names(["GRCh38_TP53", "GRCh38_ACTB"], index, lambda: Orthologues({}))
+    assert match.genes == ["ENSG00000141510", None] and match.species == "human"
+    assert match.names == ["GRCh38_TP53", "GRCh38_ACTB"]
+
+
+def test_several_genomes_or_none():
+    for names, genomes in [
+        (["GRCh38_TP53", "mm10___Trp53"], ["GRCh38", "mm10"]),
+        (["GRCh38_TP53", "ERCC-00002"], []),
+        (["TP53", "Trp53"], []),
+        (["MMP1", "RN7SK", "HG_1"], []),
+        ([], []),
+    ]:
+        assert without_genome(names) == (names, genomes)

@@ -53,7 +53,7 @@ def test_missing_file(tmp_path):
 
 
 def test_folder(tmp_path):
-    with pytest.raises(ValueError, match="is a folder.*read_zarr"):
+    with pytest.raises(ValueError, match="is a folder of none of the formats.*it holds nothing"):
         open_anndata(tmp_path)
 
 
@@ -118,6 +118,14 @@ def test_names_of_files():
     assert file_names([Path("/d/a.h5ad"), Path("/d/b.h5ad")]) == ["a", "b"]
     assert file_names([Path("/d/1/a.h5ad"), Path("/d/2/a.h5ad")]) == ["1/a", "2/a"]
     assert file_names([Path("/a.h5ad"), Path("/a.h5")]) == ["/a.h5ad", "/a.h5"]
+
+
+def test_names_of_folders(tmp_path):
+    for name in ("sample.1", "sample.2", "b.zarr", "c/outs"):
+        (tmp_path / name).mkdir(parents=True)
+    names = ["sample.1", "sample.2", "b.zarr", "c/outs", "d.gem.gz"]
+    expected = ["sample.1", "sample.2", "b", "c", "d"]
+    assert file_names([tmp_path / name for name in names]) == expected
 
 
 def test_links_keep_their_names(tmp_path, monkeypatch):

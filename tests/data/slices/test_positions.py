@@ -42,12 +42,24 @@ def test_not_finite(make_adata, bad):
     assert get_positions(mended).shape == (58, 2)
 
 
-@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("columns", [1, 4])
 def test_wrong_shape(make_adata, columns):
     adata = make_adata()
     adata.obsm["spatial"] = np.ones((60, columns))
     with pytest.raises(ValueError, match=rf"shape \[60, {columns}\], expected \[60, 2\].*pos\[:, :2\]"):
         get_positions(adata)
+
+
+def test_a_third_coordinate(make_adata):
+    adata = make_adata()
+    flat = adata.obsm["spatial"]
+    adata.obsm["spatial"] = np.column_stack([flat, np.full(60, 7.5)])
+    np.testing.assert_array_equal(get_positions(adata), flat)
+    adata.obsm["spatial"][30:, 2] = 1.0
+    with pytest.raises(ValueError, match="7.5 of cell 'cell0', 1 of 'cell30'. Pass 'slice_key=\"z\"'"):
+        get_positions(adata)
+    halves = [np.arange(30), np.arange(30, 60)]
+    np.testing.assert_array_equal(get_positions(adata, slices=halves), flat)
 
 
 def test_empty(make_adata):

@@ -319,7 +319,7 @@ def test_errors(make, tmp_path):
     path = tmp_path / "a.h5ad"
     with pytest.raises(FileNotFoundError, match="There is no file"):
         SliceReader(path)
-    with pytest.raises(TypeError, match="Expected an AnnData or the path of an h5ad file, got int"):
+    with pytest.raises(TypeError, match="Expected an AnnData or the path of a file or folder, got int"):
         SliceReader(3)
     adata = make(20)
     adata.write_h5ad(path)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from stofm_pyg.data.slices.rows import check_joined, slice_rows
+from stofm_pyg.data.slices.rows import check_joined, has_slices, slice_rows
 
 
 def rows_of(values, key="slice"):
@@ -101,3 +101,35 @@ def test_text_that_stands_for_no_slice(text):
         f"1 of 3 cells have no slice in 'adata.obs['slice']', the first in row 1. Leave them out: "
         f"'adata = adata[adata.obs['slice'] != {text!r}]'."
     )
+
+
+def cells(height, column=None):
+    adata = AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(len(height))]))
+    adata.obsm["spatial"] = np.stack([np.arange(len(height)), np.zeros(len(height)), height], axis=1)
+    if column is not None:
+        adata.obs["z"] = column
+    return adata
+
+
+def test_planes_rise():
+    adata = cells([30.0, 10.0, 30.0, 10.0, 2.5, 2.5])
+    assert has_slices(adata, "z") and not has_slices(adata, "z", "other")
+    rows = [(name, part.tolist()) for name, part in slice_rows(adata, "z")]
+    assert rows == [("2.5", [4, 5]), ("10.0", [1, 3]), ("30.0", [0, 2])]
+    with pytest.raises(ValueError, match="'z' is not in 'adata.obs'"):
+        slice_rows(adata, "z", "other")
+
+
+def test_a_column_of_planes_comes_first():
+    adata = cells([1.0, 1.0, 1.0, 1.0], column=[20, 3, 20, 3])
+    assert [(name, part.tolist()) for name, part in slice_rows(adata, "z")] == [
+        ("3", [1, 3]),
+        ("20", [0, 2]),
+    ]
+    adata.obs["z"] = ["top", "low", "top", "low"]
+    assert [name for name, _ in slice_rows(adata, "z")] == ["top", "low"]
+
+
+def test_heights_that_are_no_planes():
+    with pytest.raises(ValueError, match="'z' has 6 values for 6 cells, which lie in no planes. Round"):
+        slice_rows(cells(np.arange(6.0)), "z")
