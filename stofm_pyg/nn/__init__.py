@@ -1,5 +1,6 @@
 r"""Layers of SToFM, on torch and PyG alone."""
 
+from stofm_pyg.nn._attention_weights import attention_weights
 from stofm_pyg.nn._start_local import start_local
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
 from stofm_pyg.nn.node_type import NodeType
@@ -14,5 +15,6 @@ __all__ = [
     "SE2TransformerConv",
     "SliceEncoder",
     "SliceEncoderOutput",
+    "attention_weights",
     "start_local",
 ]

@@ -13,6 +13,22 @@ def check_distances(edge_index: Tensor, edge_attr: Tensor | None) -> Tensor:
     return edge_attr.reshape(-1, 1)
 
 
+def check_prior(edge_index: Tensor, edge_prior: Tensor | None, channels: int) -> Tensor | None:
+    r"""Returns the scores of each edge :math:`(|\mathcal{E}|, C)`, or raises."""
+    shape = None if edge_prior is None else tuple(edge_prior.shape)
+    if channels == 0 and edge_prior is not None:
+        raise ValueError(
+            f"An 'edge_prior' of shape {shape} is given, but 'prior_channels' is 0; make the layer with "
+            f"the number of scores of an edge, or leave it out"
+        )
+    if channels > 0 and shape != (edge_index.size(1), channels):
+        raise ValueError(
+            f"'edge_prior' must hold 'prior_channels={channels}' scores for each of the "
+            f"{edge_index.size(1)} edges (got shape {shape}); 'LigandReceptorPrior' makes them"
+        )
+    return edge_prior
+
+
 def check_nodes(name: str, value: Tensor | None, num_nodes: int) -> Tensor | None:
     r"""Returns one value per node :math:`(N)`, or raises."""
     if value is not None and value.shape != (num_nodes,):

@@ -7,6 +7,7 @@ import torch_geometric.nn
 from torch.nn import Linear, ReLU, Sequential
 from torch_geometric.nn.conv import MessagePassing
 
+from stofm_pyg.nn._conv_outside import find_outside
 from stofm_pyg.nn.se2_transformer_conv import SE2TransformerConv
 
 ConvLike = str | type | Callable[[int, int], torch.nn.Module]
@@ -25,8 +26,19 @@ def known_convs() -> list[str]:
     return sorted(KNOWN_CONVS)
 
 
-def find_conv(name: str) -> type:
-    r"""The operator class of a name; an unknown one is an error that lists the known."""
+def find_conv(name: str) -> ConvLike:
+    r"""The operator of a name; an unknown one is an error that lists the known.
+
+    Args:
+        name (str): That of a class of :obj:`torch_geometric.nn`, or of a class or factory elsewhere:
+            :obj:`"module:Class"`, of a module that can be imported, or :obj:`"path/to/file.py:Class"`.
+            The file is run.
+
+    Raises:
+        ValueError: There is no such operator, module or file; the message says what there is.
+    """
+    if ":" in name:
+        return find_outside(name)
     if name == "SE2TransformerConv":
         return SE2TransformerConv
     conv = getattr(torch_geometric.nn, name, None)
@@ -44,8 +56,8 @@ def make_conv(
     r"""Builds an operator from :obj:`channels` to :obj:`channels` that takes edge features if it can.
 
     Args:
-        conv (str, type or Callable): A name or class of :obj:`torch_geometric.nn`, or a factory that
-            is called with :obj:`(channels, edge_channels)` and returns the operator.
+        conv (str, type or Callable): A name, see :meth:`find_conv`, a class, or a factory that is
+            called with :obj:`(channels, edge_channels)` and returns the operator.
         channels (int): Size of each input and output sample.
         edge_channels (int): Size of an edge's features.
         heads (int, optional): Number of attention heads, where there are any. (default: :obj:`1`)

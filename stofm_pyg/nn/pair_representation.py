@@ -26,7 +26,8 @@ class PairRepresentation:
     Args:
         edge_index (torch.Tensor): The undirected edges :math:`(2, |\mathcal{E}| / 2)`, each once, the
             smaller node first; self-loops have no effect.
-        edge_bias (torch.Tensor): The bias of each of them :math:`(|\mathcal{E}| / 2, H)`.
+        edge_bias (torch.Tensor): The bias of each of them :math:`(|\mathcal{E}| / 2, H)`, or
+            :math:`(|\mathcal{E}|, H)`, that of all edges towards the later node, then of their reverses.
         far (torch.Tensor): The bias of a pair without an edge :math:`(H)`.
         num_nodes (int): The number of nodes in the batch.
         batch (torch.Tensor, optional): The subpatch of each node :math:`(N)`, sorted.
@@ -68,6 +69,11 @@ class PairRepresentation:
     def num_layers(self) -> int:
         return len(self.queries)
 
+    @property
+    def is_directed(self) -> bool:
+        r"""Whether the two directions of an edge have biases of their own."""
+        return self.edge_bias.size(0) != self.edge_index.size(1)
+
     @cached_property
     def sizes(self) -> list[int]:
         r"""The number of nodes of each subpatch."""
@@ -78,7 +84,9 @@ class PairRepresentation:
         r"""The logits as attention reads them, without a gradient."""
         itemsize, device = self.far.element_size(), self.far.device.type
         max_pairs = BLOCK_BYTES.get(device, BLOCK_BYTES["cpu"]) // (itemsize * self.heads)
-        blocks = row_blocks(self.edge_index, self.sizes, self.node_type, max_pairs)
+        blocks = row_blocks(
+            self.edge_index, self.sizes, self.node_type, max_pairs, self.is_directed
+        )
         bias = self.edge_bias.detach().t().contiguous()
         return BlockLogits(blocks, bias, self.far.detach(), keep=self.evaluator == "dense")
 
@@ -174,7 +182,10 @@ class PairRepresentation:
             wanted = low * self.num_nodes + high
             found = torch.searchsorted(key, wanted).clamp_(max=key.numel() - 1)
             is_edge = key[found] == wanted
-            out = torch.where(is_edge.unsqueeze(-1), self.edge_bias[perm[found]], out)
+            edge = perm[found]
+            if self.is_directed:
+                edge = torch.where(source < target, edge, edge + self.edge_index.size(1))
+            out = torch.where(is_edge.unsqueeze(-1), self.edge_bias[edge], out)
         is_zero = source == target
         if self.node_type is not None:
             is_zero = is_zero | self._is(NodeType.CLS, source, target)

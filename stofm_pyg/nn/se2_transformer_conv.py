@@ -3,11 +3,12 @@ from typing import Optional, Union
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import Linear
+from torch.nn import Linear, Parameter
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.utils import softmax
 
-from stofm_pyg.nn._checks import check_distances, check_nodes, check_precision
+from stofm_pyg.nn._checks import check_distances, check_nodes, check_precision, check_prior
+from stofm_pyg.nn._find_edges import find_edges
 from stofm_pyg.nn._undirected_edges import undirected_edges
 from stofm_pyg.nn.attention.evaluators import EVALUATORS, attend
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
@@ -31,6 +32,14 @@ class SE2TransformerConv(MessagePassing):
     The output depends on positions through distances alone and so is invariant to rotation,
     translation and reflection (E(2), which contains SE(2)). The graph must be undirected.
 
+    With :obj:`prior_channels`, scores :math:`\mathbf{s}_{j,i}` of an edge other than its distance add
+    :math:`\mathbf{w}_h^{\top} \mathbf{s}_{j,i}` to the bias of head :math:`h`, in both directions apart,
+    with weights that start from zero.
+
+    While a :class:`torch_geometric.explain.Explainer` masks edges, attention runs edgewise whatever
+    :obj:`evaluator` says, since the others have no messages. The mask of an edge weighs its message;
+    messages of pairs without an edge stay as they are.
+
     Args:
         in_channels (int): Size of each input sample.
         out_channels (int): Size of each output sample, a multiple of :obj:`heads`.
@@ -50,13 +59,15 @@ class SE2TransformerConv(MessagePassing):
             :obj:`"edgewise"` is message passing along all pairs as the equation says it (slow; a
             reference), and :obj:`"auto"` chooses by size, device and whether a gradient is needed.
             (default: :obj:`"auto"`)
+        prior_channels (int, optional): Number of scores of an edge, :obj:`edge_prior`.
+            (default: :obj:`0`)
         **kwargs (optional): Additional arguments of
             :class:`torch_geometric.nn.conv.MessagePassing`.
 
     Shapes:
         - **input:** node features :math:`(N, C_{in})`, edge indices :math:`(2, |\mathcal{E}|)`,
           distances :math:`(|\mathcal{E}|, 1)`, subpatch of each node :math:`(N)` *(optional)*,
-          node types :math:`(N)` *(optional)*
+          node types :math:`(N)` *(optional)*, scores :math:`(|\mathcal{E}|, C)` *(with prior_channels)*
         - **output:** node features :math:`(N, C_{out})`, or these and a :class:`PairRepresentation`
           if :obj:`return_pair=True`
 
@@ -80,6 +91,7 @@ class SE2TransformerConv(MessagePassing):
         far: float = 100.0,
         bias: bool = True,
         evaluator: str = "auto",
+        prior_channels: int = 0,
         **kwargs,
     ):
         kwargs.setdefault("aggr", "add")
@@ -94,6 +106,12 @@ class SE2TransformerConv(MessagePassing):
                 f"Unknown evaluator '{evaluator}'; known: {', '.join(self.evaluators)}"
             )
 
+        if prior_channels < 0 or (prior_channels > 0 and num_gaussians is None):
+            raise ValueError(
+                f"'prior_channels' must be 0 or more, and 0 in a layer that encodes no distances (got "
+                f"{prior_channels} with num_gaussians={num_gaussians}); give it to the first layer alone"
+            )
+
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.heads = heads
@@ -101,6 +119,7 @@ class SE2TransformerConv(MessagePassing):
         self.num_gaussians = num_gaussians
         self.far = far
         self.evaluator = evaluator
+        self.prior_channels = prior_channels
 
         self.lin_qkv = Linear(in_channels, 3 * out_channels, bias=bias)
         self.lin_out = Linear(out_channels, out_channels, bias=bias)
@@ -108,6 +127,10 @@ class SE2TransformerConv(MessagePassing):
             self.distance = GaussianDistance(heads, num_gaussians, max_distance)
         else:
             self.register_parameter("distance", None)
+        if prior_channels > 0:
+            self.prior_weight = Parameter(torch.empty(heads, prior_channels))
+        else:
+            self.register_parameter("prior_weight", None)
 
         self.reset_parameters()
 
@@ -118,6 +141,8 @@ class SE2TransformerConv(MessagePassing):
         self.lin_out.reset_parameters()
         if self.distance is not None:
             self.distance.reset_parameters()
+        if self.prior_weight is not None:
+            torch.nn.init.zeros_(self.prior_weight)
 
     def forward(
         self,
@@ -128,6 +153,7 @@ class SE2TransformerConv(MessagePassing):
         node_type: Optional[Tensor] = None,
         pair: Optional[PairRepresentation] = None,
         return_pair: bool = False,
+        edge_prior: Optional[Tensor] = None,
     ) -> Union[Tensor, tuple[Tensor, PairRepresentation]]:
         r"""Runs the forward pass of the module.
 
@@ -143,9 +169,18 @@ class SE2TransformerConv(MessagePassing):
                 this layer advances. (default: :obj:`None`)
             return_pair (bool, optional): If set to :obj:`True`, will additionally return the pair
                 representation. (default: :obj:`False`)
+            edge_prior (torch.Tensor, optional): The scores of each edge, if the layer was made with
+                :obj:`prior_channels`. (default: :obj:`None`)
         """
         if pair is None:
-            pair = self.start_pair(edge_index, edge_attr, x.size(0), batch, node_type)
+            pair = self.start_pair(edge_index, edge_attr, x.size(0), batch, node_type, edge_prior)
+        elif edge_prior is not None:
+            raise ValueError(
+                "The 'pair' of the layer before holds the bias of edges already; pass 'edge_prior' to "
+                "the first layer alone"
+            )
+        if self.explain:
+            pair.evaluator = "edgewise"
 
         if pair.heads != self.heads:
             raise ValueError(
@@ -153,7 +188,7 @@ class SE2TransformerConv(MessagePassing):
                 f"give both the same number"
             )
 
-        if self.evaluator not in ("auto", pair.evaluator):
+        if self.evaluator not in ("auto", pair.evaluator) and not self.explain:
             raise ValueError(
                 f"This layer's evaluator is '{self.evaluator}', but the 'pair' of the layer before has "
                 f"'{pair.evaluator}'; give both the same"
@@ -173,8 +208,11 @@ class SE2TransformerConv(MessagePassing):
                 logits = pair.pairs(pairs)
                 pair.append(query, key)
                 query, key, value = (tensor.transpose(0, 1) for tensor in (query, key, value))
+                inputs = {"query": query, "key": key, "value": value, "logits": logits}
+                if self.explain:
+                    inputs["edge"] = self._masked_edges(edge_index, pairs, x.size(0))
                 # propagate_type: (query: Tensor, key: Tensor, value: Tensor, logits: Tensor)
-                out = self.propagate(pairs, query=query, key=key, value=value, logits=logits)
+                out = self.propagate(pairs, **inputs)
 
         out = self.lin_out(out.flatten(1).to(qkv.dtype))
         return (out, pair) if return_pair else out
@@ -186,8 +224,10 @@ class SE2TransformerConv(MessagePassing):
         num_nodes: int,
         batch: Optional[Tensor] = None,
         node_type: Optional[Tensor] = None,
+        edge_prior: Optional[Tensor] = None,
     ) -> PairRepresentation:
-        r"""The pair representation before the first layer: the encoded distances alone."""
+        r"""The pair representation before the first layer: the encoded distances, and what scores of
+        edges add to them."""
         if self.distance is None:
             raise ValueError(
                 "This layer has 'num_gaussians=None' and encodes no distances; pass it the 'pair' "
@@ -202,9 +242,17 @@ class SE2TransformerConv(MessagePassing):
         with torch.autocast(distance.device.type, enabled=False):
             bias = self.distance(distance.to(self.distance.mean.dtype))
         bias = bias.to(torch.promote_types(bias.dtype, torch.float32))
+        edge_bias, far = bias[:-1], bias[-1]
+        edge_prior = check_prior(edge_index, edge_prior, self.prior_channels)
+        if edge_prior is not None:
+            reverse = find_edges(edge_index, edge_index.index_select(1, once).flip(0), num_nodes)
+            edge_prior = edge_prior.index_select(0, torch.cat([once, reverse]))
+            with torch.autocast(distance.device.type, enabled=False):
+                score = F.linear(edge_prior.to(self.prior_weight.dtype), self.prior_weight)
+            edge_bias = edge_bias.repeat(2, 1) + score.to(bias.dtype)
         edge_index = edge_index.index_select(1, once)
         return PairRepresentation(
-            edge_index, bias[:-1], bias[-1], num_nodes, batch, node_type, self.evaluator
+            edge_index, edge_bias, far, num_nodes, batch, node_type, self.evaluator
         )
 
     def message(
@@ -220,6 +268,23 @@ class SE2TransformerConv(MessagePassing):
         alpha = softmax((query_i * key_j).sum(dim=-1) + logits, index, ptr, size_i)
         alpha = F.dropout(alpha, p=self.dropout, training=self.training)
         return value_j * alpha.unsqueeze(-1)
+
+    def _masked_edges(self, edge_index: Tensor, pairs: Tensor, num_nodes: int) -> Tensor:
+        if self._edge_mask is not None and self._edge_mask.numel() != edge_index.size(1):
+            raise ValueError(
+                f"The mask to explain holds {self._edge_mask.numel()} edges, but the layer was called "
+                f"with {edge_index.size(1)}; explain a model that takes 'edge_index' as it is"
+            )
+        return find_edges(edge_index, pairs, num_nodes)
+
+    def explain_message(self, inputs: Tensor, edge: Tensor) -> Tensor:
+        mask = self._edge_mask
+        if mask is None:
+            raise ValueError("There is no edge mask to explain with; set it by an 'Explainer'")
+        mask = mask.sigmoid() if self._apply_sigmoid else mask
+        # The last one is of pairs without an edge, whose number is -1.
+        mask = torch.cat([mask, mask.new_ones(1)])
+        return inputs * mask[edge].view(-1, 1, 1)
 
     def __repr__(self) -> str:
         return (

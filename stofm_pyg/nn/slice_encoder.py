@@ -3,9 +3,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import Dropout, Embedding, Linear, ModuleList
+from torch.nn import Dropout, Embedding, Linear, ModuleList, Parameter
 
-from stofm_pyg.nn._checks import check_distances, check_nodes
+from stofm_pyg.nn._checks import check_distances, check_nodes, check_prior
 from stofm_pyg.nn.conv_adapter import ConvAdapter
 from stofm_pyg.nn.conv_resolver import ConvLike, find_conv, make_conv
 from stofm_pyg.nn.gaussian_distance import GaussianDistance
@@ -50,11 +50,14 @@ class SliceEncoder(torch.nn.Module):
         pre_norm (bool, optional): Normalise before each part instead of after. (default: :obj:`False`)
         evaluator (str, optional): How attention is computed, see :class:`SE2TransformerConv`.
             (default: :obj:`"auto"`)
+        prior_channels (int, optional): Number of scores of an edge beside its distance, which bias
+            attention, see :class:`SE2TransformerConv`, or are added to the encoded distance that another
+            operator sees. (default: :obj:`0`)
 
     Shapes:
         - **input:** node features :math:`(N, C_{in})`, edge indices :math:`(2, |\mathcal{E}|)`,
           distances :math:`(|\mathcal{E}|, 1)`, subpatch of each node :math:`(N)` *(optional)*,
-          node types :math:`(N)` *(optional)*
+          node types :math:`(N)` *(optional)*, scores :math:`(|\mathcal{E}|, C)` *(with prior_channels)*
         - **output:** a :class:`SliceEncoderOutput`
 
     Examples:
@@ -80,6 +83,7 @@ class SliceEncoder(torch.nn.Module):
         act: str = "gelu",
         pre_norm: bool = False,
         evaluator: str = "auto",
+        prior_channels: int = 0,
     ):
         super().__init__()
         if num_layers < 1:
@@ -92,6 +96,7 @@ class SliceEncoder(torch.nn.Module):
         self.hidden_channels = hidden_channels
         self.num_layers = num_layers
         self.heads = heads
+        self.prior_channels = prior_channels
         conv = find_conv(conv) if isinstance(conv, str) else conv
         self.conv_name = getattr(conv, "__name__", type(conv).__name__)
 
@@ -111,6 +116,7 @@ class SliceEncoder(torch.nn.Module):
                     max_distance=max_distance,
                     far=far,
                     evaluator=evaluator,
+                    prior_channels=prior_channels if layer == 0 else 0,
                 )
             else:
                 op = make_conv(conv, hidden_channels, hidden_channels, heads, attention_dropout)
@@ -127,6 +133,9 @@ class SliceEncoder(torch.nn.Module):
         if not self.is_se2:
             self.distance = GaussianDistance(hidden_channels, num_gaussians, max_distance)
             self.lin_pair = Linear(hidden_channels, 2 * hidden_channels)
+        self.register_parameter("prior_weight", None)
+        if prior_channels > 0 and not self.is_se2:
+            self.prior_weight = Parameter(torch.zeros(hidden_channels, prior_channels))
 
     def reset_parameters(self):
         r"""Resets all learnable parameters of the module."""
@@ -134,6 +143,8 @@ class SliceEncoder(torch.nn.Module):
             for part in module if isinstance(module, ModuleList) else [module]:
                 if hasattr(part, "reset_parameters"):
                     part.reset_parameters()
+        if self.prior_weight is not None:
+            torch.nn.init.zeros_(self.prior_weight)
 
     def forward(
         self,
@@ -142,6 +153,7 @@ class SliceEncoder(torch.nn.Module):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
         node_type: Tensor | None = None,
+        edge_prior: Tensor | None = None,
     ) -> SliceEncoderOutput:
         r"""Runs the forward pass of the module.
 
@@ -152,6 +164,8 @@ class SliceEncoder(torch.nn.Module):
             batch (torch.Tensor, optional): The subpatch of each node, sorted. (default: :obj:`None`)
             node_type (torch.Tensor, optional): The :class:`NodeType` of each node; without it all
                 nodes are cells. (default: :obj:`None`)
+            edge_prior (torch.Tensor, optional): The scores of each edge, if the encoder was made with
+                :obj:`prior_channels`. (default: :obj:`None`)
         """
         if node_type is None:
             node_type = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
@@ -159,8 +173,14 @@ class SliceEncoder(torch.nn.Module):
         x = self.dropout(self.lin_in(x) + self.node_type_emb(node_type.long()))
 
         pair = None
+        edge_prior = check_prior(edge_index, edge_prior, self.prior_channels)
         if not self.is_se2:
             edge_attr = self.distance(check_distances(edge_index, edge_attr))
+            if edge_prior is not None:
+                edge_attr = edge_attr + edge_prior.to(edge_attr.dtype) @ self.prior_weight.t()
+        elif edge_prior is not None:
+            first = self.blocks[0].conv
+            pair = first.start_pair(edge_index, edge_attr, x.size(0), batch, node_type, edge_prior)
         hidden_states = [x]
         for block in self.blocks:
             x, pair = block(x, edge_index, edge_attr, batch, node_type, pair)

@@ -5,6 +5,7 @@ from stofm_pyg.transforms.add_virtual_cells import AddVirtualCells
 from stofm_pyg.transforms.connect_virtual_cells import ConnectVirtualCells
 from stofm_pyg.transforms.drop_cells import DropCells
 from stofm_pyg.transforms.jitter_features import JitterFeatures
+from stofm_pyg.transforms.ligand_receptor_prior import LigandReceptorPrior
 from stofm_pyg.transforms.mask_cells import MaskCells
 from stofm_pyg.transforms.normalize_position import NormalizePosition
 from stofm_pyg.transforms.official_graph import OfficialGraph
@@ -18,6 +19,7 @@ __all__ = [
     "ConnectVirtualCells",
     "DropCells",
     "JitterFeatures",
+    "LigandReceptorPrior",
     "MaskCells",
     "NormalizePosition",
     "OfficialGraph",

@@ -17,7 +17,8 @@ class BlockLogits:
 
     Args:
         blocks (list[RowBlock]): The blocks of rows.
-        bias (torch.Tensor): The bias of each undirected edge :math:`(H, |\mathcal{E}| / 2)`.
+        bias (torch.Tensor): The bias of each undirected edge :math:`(H, |\mathcal{E}| / 2)`, or of its
+            directions :math:`(H, |\mathcal{E}|)`.
         far (torch.Tensor): The bias of a pair without an edge :math:`(H)`.
         keep (bool): Keep all blocks.
     """

@@ -18,7 +18,7 @@ class RowBlock(NamedTuple):
     keys: slice
     #: The places of the pairs that are edges.
     place: Tensor
-    #: The undirected edge at each of these places.
+    #: The bias at each of these places: that of the undirected edge, or of its direction.
     edge: Tensor
     #: The places of the pairs with CLS, whose bias is zero; :obj:`None` without CLS.
     zero: Tensor | None
@@ -39,6 +39,7 @@ def row_blocks(
     sizes: list[int],
     node_type: Tensor | None,
     max_pairs: int,
+    directed: bool = False,
 ) -> list[RowBlock]:
     r"""Cuts the pairs inside the subpatches into blocks of rows and deals the edges to them.
 
@@ -47,6 +48,8 @@ def row_blocks(
         sizes (list[int]): The number of nodes of each subpatch.
         node_type (torch.Tensor, optional): The :class:`NodeType` of each node :math:`(N)`.
         max_pairs (int): The most pairs in a block, as long as it has more than a few rows.
+        directed (bool, optional): Whether the two directions of an edge have biases of their own, those
+            towards the later nodes first. (default: :obj:`False`)
     """
     device = edge_index.device
     rows, keys, start = [], [], 0
@@ -91,7 +94,10 @@ def row_blocks(
         return places, None if edge is None else edge.split(count)
 
     # Half as wide numbers of edges, since there are so many of them.
-    place, edge = deal(torch.cat([low, high]), torch.cat([high, low]), edge.int().repeat(2))
+    edge = edge.int()
+    # A row is a query, where an edge ends.
+    both = torch.cat([edge + edge_index.size(1), edge]) if directed else edge.repeat(2)
+    place, edge = deal(torch.cat([low, high]), torch.cat([high, low]), both)
     zero = [None] * len(rows)
     if is_cls is not None:
         zero, _ = deal(*_cls_pairs(is_cls, sizes))
