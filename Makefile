@@ -3,12 +3,15 @@ PYTHON ?= python3
 ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
-.PHONY: help ready setup segmentation test lint clean
+.PHONY: help ready setup segmentation test lint types wheel-check release clean
 
 help:
 	@echo "make segmentation  set up, then find tissue domains (ARGS=\"--preset tiny\" ...)"
 	@echo "make test          set up, then run the tests (ARGS=\"-k words\" ...)"
 	@echo "make lint          set up, then ruff"
+	@echo "make types         set up, then mypy on the public API"
+	@echo "make wheel-check   set up, then build the wheel and use it in a fresh environment"
+	@echo "make release       set up, then build and check a release; pushes nothing"
 	@echo "make setup         set up; also tries again to build what could not be built"
 	@echo "make clean         remove .venv and caches; results/ and the wheel cache stay"
 	@echo "Another Python: make PYTHON=python3.12 ...   A CPU build of torch: TORCH_INDEX_URL=..."
@@ -28,6 +31,15 @@ test: ready
 lint: ready
 	$(VENV_PYTHON) -m ruff check .
 
+types: ready
+	$(VENV_PYTHON) -m mypy $(ARGS)
+
+wheel-check: ready
+	$(VENV_PYTHON) tools/check_wheel.py $(ARGS)
+
+release: ready
+	$(VENV_PYTHON) tools/release.py
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

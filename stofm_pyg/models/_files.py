@@ -18,10 +18,11 @@ from stofm_pyg.models.label_head import LabelHead
 from stofm_pyg.models.read_out import ReadOut
 
 CONFIG, WEIGHTS, FEATURES, DOMAINS = "config.json", "model.safetensors", "features", "domains"
-FORMAT = 2
+CARD = "README.md"
+FORMAT = 3
 
 
-def save_model(model: Any, directory: Path):
+def save_model(model: Any, directory: Path, card: str | None = None):
     r"""Writes a :class:`SToFM` to a directory, see :meth:`SToFM.save_pretrained`.
 
     All is written to a folder beside the old one first; what was there is replaced last, the
@@ -47,19 +48,23 @@ def save_model(model: Any, directory: Path):
             "settings": model.settings.to_dict(),
             "read_out": model.read_out.to_dict(),
             "heads": {label: head.classes for label, head in model.heads.items()},
+            "fitted_to": model.fitted_to,
             "weights": file_hash(part / WEIGHTS),
             "features": None if model.features is None else model.features.fingerprint(),
             "parts": [name for name in (FEATURES, DOMAINS) if (part / name).is_dir()],
         }
         text = json.dumps(config, indent=2) + "\n"
         write_atomically(part / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+        if card is not None:
+            write_atomically(part / CARD, lambda path: path.write_text(card, encoding="utf-8"))
         for name in (FEATURES, DOMAINS):
             if (directory / name).is_dir():
                 os.replace(directory / name, part / f"old-{name}")
             if (part / name).is_dir():
                 os.replace(part / name, directory / name)
-        for name in (WEIGHTS, CONFIG):
-            os.replace(part / name, directory / name)
+        for name in (CARD, WEIGHTS, CONFIG):
+            if (part / name).is_file():
+                os.replace(part / name, directory / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -97,6 +102,7 @@ def read_model(kind: type, directory: Path) -> Any:
         model = kind(**config["model"])
         model.settings = SliceSettings.from_dict(config["settings"])
         model.read_out = ReadOut.from_dict(config["read_out"])
+        model.fitted_to = config.get("fitted_to")
         weights = load_file(directory / WEIGHTS)
         for label, classes in config["heads"].items():
             size = weights[f"heads.{label}.mean"].numel()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ from stofm_pyg.data.slices.reader import SliceReader
 from stofm_pyg.models.features import Features, GivenFeatures, TokenFeatures
 from stofm_pyg.nn.node_type import cell_mask
 
+if TYPE_CHECKING:
+    from stofm_pyg.models.stofm import SToFM
+
 # Where things are found may differ from AnnData to AnnData; all else belongs to the model.
 WHERE = ("slice_key", "spatial_key", "layer", "microns_per_unit")
 
 
 def model_slices(
-    model: torch.nn.Module,
+    model: SToFM,
     source: AnnData | str | os.PathLike,
     cache: str | os.PathLike | None,
     where: Mapping[str, Any],
@@ -31,32 +34,34 @@ def model_slices(
     r"""Yields the slices of a source, made as those that a model was fitted to, one at a time."""
     reader = _reader(model, source, where)
     for name in reader.rows:
-        yield _slice(model.features, reader, name, cache)
+        yield _slice(cast(Features, model.features), reader, name, cache)
 
 
 def embed_sources(
-    model: torch.nn.Module,
+    model: SToFM,
     source: AnnData | str | os.PathLike,
-    embedded: Callable[[Data, tqdm], Tensor],
+    embedded: Callable[[Data], Tensor],
     key_added: str | None,
     cache: str | os.PathLike | None,
     where: Mapping[str, Any],
-    progress: bool,
+    bar: tqdm,
 ) -> AnnData | Tensor:
-    r"""Embeds the slices of a source, see :meth:`SToFM.embed`."""
+    r"""Embeds the slices of a source, see :meth:`SToFM.embed`; the bar is told how many cells it
+    has."""
     if isinstance(source, AnnData) and source.is_view and source.isbacked and key_added is not None:
         raise ValueError(
             f"Cannot write to a view of the backed file '{source.filename}'. Call 'adata = "
             f"adata.to_memory()' first."
         )
     reader = _reader(model, source, where)
+    bar.total += reader.num_cells
+    bar.refresh()
     slices, parts = [], []
-    with tqdm(total=reader.num_cells, desc="Embedding", unit="cell", disable=not progress) as bar:
-        for name in reader.rows:
-            data = _slice(model.features, reader, name, cache)
-            parts.append(embedded(data, bar))
-            cells = data.cell_id[cell_mask(data)]
-            slices.append(Data(cell_id=cells, num_nodes=cells.numel()))
+    for name in reader.rows:
+        data = _slice(cast(Features, model.features), reader, name, cache)
+        parts.append(embedded(data))
+        cells = data.cell_id[cell_mask(data)]
+        slices.append(Data(cell_id=cells, num_nodes=cells.numel()))
     if isinstance(source, AnnData) and key_added is not None:
         return to_anndata(slices, source, embedding=parts, embedding_key=key_added)
     z = torch.empty(reader.num_cells, parts[0].size(1))
@@ -65,7 +70,7 @@ def embed_sources(
     return z
 
 
-def _reader(model: torch.nn.Module, source, where: Mapping[str, Any]) -> SliceReader:
+def _reader(model: SToFM, source, where: Mapping[str, Any]) -> SliceReader:
     if model.features is None:
         raise ValueError(
             "The model has no features of its own and takes no AnnData; give it a cell encoder by "

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias, cast, overload
 
 import torch
 from anndata import AnnData
@@ -12,8 +13,8 @@ from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
 from stofm_pyg.data import GeneVocab, Keys, SliceSettings
+from stofm_pyg.models._describe_model import describe_model
 from stofm_pyg.models._embed import embed_slice
-from stofm_pyg.models._files import read_model, save_model
 from stofm_pyg.models._in_evaluation import in_evaluation
 from stofm_pyg.models._predict import find_domains, predict_labels
 from stofm_pyg.models._slices import embed_sources, model_slices
@@ -24,15 +25,17 @@ from stofm_pyg.models.made_alike import check_made_alike
 from stofm_pyg.models.official._activation import make_activation
 from stofm_pyg.models.official._load import load_official
 from stofm_pyg.models.official.config import read_official_config
+from stofm_pyg.models.pretrained import Pretrained
 from stofm_pyg.models.read_out import ReadOut
 from stofm_pyg.nn import SliceEncoder, SliceEncoderOutput
+from stofm_pyg.nn.node_type import cell_mask
 
 # The official code stops at 200 clusters, and mostly gets about as many.
-OFFICIAL = {"unit": "official", "radius": None, "max_clusters": 200}
-Source = AnnData | str | os.PathLike
+OFFICIAL: dict[str, Any] = {"unit": "official", "radius": None, "max_clusters": 200}
+Source: TypeAlias = AnnData | str | os.PathLike
 
 
-class SToFM(torch.nn.Module):
+class SToFM(Pretrained, torch.nn.Module):
     r"""The multi-scale model of the `"SToFM: a Multi-scale Foundation Model for Spatial
     Transcriptomics" <https://arxiv.org/abs/2507.11588>`_ paper: cells and virtual cells of a slice to
     embeddings of cells in their tissue.
@@ -100,6 +103,8 @@ class SToFM(torch.nn.Module):
         self.read_out = ReadOut()
         #: The tissue domains that :meth:`domains` found.
         self.found_domains: Domains | None = None
+        #: How many slices and cells it was fitted to, where that is known.
+        self.fitted_to: dict[str, int] | None = None
         #: What :meth:`finetune` learned, by label.
         self.heads = torch.nn.ModuleDict()
         self.mask_token = Parameter(torch.empty(in_channels))
@@ -165,7 +170,20 @@ class SToFM(torch.nn.Module):
         """
         return list(model_slices(self, data, cache, where))
 
-    @torch.no_grad()
+    # For who reads it; to mypy an AnnData and a Data may be anything.
+    @overload
+    def embed(self, data: str | os.PathLike, *args: Any, **kwargs: Any) -> Tensor: ...
+    @overload
+    def embed(self, data: AnnData, *args: Any, key_added: None, **kwargs: Any) -> Tensor: ...
+    @overload
+    def embed(self, data: AnnData, *args: Any, key_added: str = ..., **kwargs: Any) -> AnnData: ...
+    @overload
+    def embed(self, data: Data, *args: Any, **kwargs: Any) -> Tensor: ...
+    @overload
+    def embed(  # type: ignore[overload-cannot-match]
+        self, data: Sequence, *args: Any, **kwargs: Any
+    ) -> list[Any]: ...
+    @torch.no_grad()  # type: ignore[misc]
     def embed(
         self,
         data: Source | Data | Sequence[Source | Data],
@@ -219,18 +237,7 @@ class SToFM(torch.nn.Module):
             ValueError: Slices were made in another way than those that the model was trained on, or have
                 features that are not finite.
         """
-        known = (AnnData, str, os.PathLike, Data)
-        if isinstance(data, Iterable) and not isinstance(data, known):
-            items = list(data)
-            return [
-                self.embed(
-                    item, cells_per_part, batch_size, layers, readout, method, seed, progress,
-                    read_out=read_out, key_added=key_added, device=device, cache=cache, **where,
-                )
-                for item in items
-            ]  # fmt: skip
-        if isinstance(data, Batch):
-            raise TypeError("Expected slices, got a Batch of them; pass 'batch.to_data_list()'")
+        several = isinstance(data, Iterable) and not isinstance(data, (AnnData, str, os.PathLike, Data))
         read_out = self.read_out if read_out is None else read_out
         changes = {"layers": layers, "readout": readout}
         changes = {key: value for key, value in changes.items() if value is not None}
@@ -238,16 +245,24 @@ class SToFM(torch.nn.Module):
         if method is None and self.graph != "official":
             method = self.settings.method
 
-        def embedded(item: Data, bar: tqdm) -> Tensor:
+        def embedded(item: Data) -> Tensor:
             size = self.settings.cells_per_part if cells_per_part is None else cells_per_part
             return embed_slice(self, item, read_out, size, batch_size, method, seed, bar)
 
-        with in_evaluation(self, device):
-            if isinstance(data, Data):
-                item = check_made_alike(self, data)
-                with tqdm(desc="Embedding", unit="cell", disable=not progress) as bar:
-                    return embedded(item, bar)
-            return embed_sources(self, data, embedded, key_added, cache, where, progress)
+        def one(item: Source | Data) -> AnnData | Tensor:
+            if isinstance(item, Batch):
+                raise TypeError("Expected slices, got a Batch of them; pass 'batch.to_data_list()'")
+            if isinstance(item, Data):
+                item = check_made_alike(self, item)
+                bar.total += int(cell_mask(item).sum())
+                return embedded(item)
+            return embed_sources(self, item, embedded, key_added, cache, where, bar)
+
+        with (
+            in_evaluation(self, device),
+            tqdm(total=0, desc="Embedding", unit="cell", disable=not progress) as bar,
+        ):
+            return [one(item) for item in cast(Iterable[Any], data)] if several else one(data)
 
     def embed_anndata(self, data: Source, **kwargs) -> Tensor:
         r"""The embeddings that :meth:`embed` would write, as a tensor :math:`(N, C)` in the order of the
@@ -308,23 +323,6 @@ class SToFM(torch.nn.Module):
         """
         return predict_labels(self, data, label, key_added, kwargs)
 
-    def save_pretrained(self, directory: str | os.PathLike):
-        r"""Writes the model to a directory, each file as a whole: :obj:`config.json` (sizes, settings,
-        read-out), :obj:`model.safetensors`, and what it sees of a cell to :obj:`features` in it. Nothing
-        of a model that was there before is left."""
-        save_model(self, Path(directory).expanduser())
-
-    @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike) -> SToFM:
-        r"""Reads a model that :meth:`save_pretrained` wrote, in evaluation mode; every weight must be
-        there and be used.
-
-        Raises:
-            FileNotFoundError: A file is missing.
-            ValueError: A file is damaged, or of a newer format.
-        """
-        return read_model(cls, Path(directory).expanduser())
-
     @classmethod
     def from_official(
         cls,
@@ -360,8 +358,8 @@ class SToFM(torch.nn.Module):
             >>> model = SToFM.from_official("config.json", "se2transformer.pth", "cell_encoder", vocab)
             >>> z = model.embed("slice.h5ad")  # [num_cells, 256]
         """
-        model = cls(**read_official_config(config), graph="official")
-        load_official(model, weights)
+        model = cls(**read_official_config(Path(config)), graph="official")
+        load_official(model, Path(weights))
         if cell_encoder_dir is not None:
             model.set_cell_encoder(CellEncoder.from_official(cell_encoder_dir), vocab)
         return model.eval()
@@ -395,4 +393,4 @@ class SToFM(torch.nn.Module):
         return getattr(self.features, "vocab", None)
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.encoder})"
+        return describe_model(self)

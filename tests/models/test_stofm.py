@@ -6,7 +6,7 @@ from torch_geometric.data import Data
 
 import stofm_pyg.models._subpatches as subpatches_module
 from stofm_pyg.loader import SpatialClusterData
-from stofm_pyg.models import SToFM
+from stofm_pyg.models import LabelHead, SToFM
 from stofm_pyg.nn import NodeType, SliceEncoder
 from stofm_pyg.testing import assert_invariant, permute_nodes
 from stofm_pyg.transforms import AddCLS, AddVirtualCells, SpatialRadiusGraph
@@ -253,5 +253,25 @@ def test_seeds_give_the_same_model():
 
 def test_repr():
     model = make_model("GATConv")
-    assert repr(model) == ("SToFM(SliceEncoder(6, 8, num_layers=2, conv=GATConv, heads=2))")
+    assert repr(model) == (
+        "SToFM(\n"
+        "  SliceEncoder(6, 8, num_layers=2, conv=GATConv, heads=2),\n"
+        "  features=None,\n"
+        "  settings=SliceSettings(unit='spacing', radius=8.0),\n"
+        "  read_out=ReadOut(layers='last', readout='cell'),\n"
+        f"  parameters={sum(p.numel() for p in model.parameters()):,},\n"
+        ")"
+    )
     assert repr(SToFM(6).encoder) == repr(SliceEncoder(6, 256, 4))
+
+
+def test_repr_of_what_was_learned():
+    model = make_model()
+    model.settings = model.settings.replace(unit="micron", radius=40.0, max_clusters=9)
+    model.fitted_to = {"slices": 3, "cells": 3000}
+    model.heads["layer"] = LabelHead(8, ["A", "B"])
+    said = repr(model)
+    assert "settings=SliceSettings(unit='micron', radius=40.0, max_clusters=9)," in said
+    assert "fitted_to={'slices': 3, 'cells': 3000}," in said and "labels=['layer']," in said
+    official = SToFM(6, hidden_channels=8, num_layers=1, heads=2, graph="official")
+    assert "graph='official'" in repr(official)

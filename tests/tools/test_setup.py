@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-MODULES = ("processes", "extensions", "setup")
+MODULES = ("processes", "places", "extensions", "setup")
 PROBE = {
     "tag": "cp311",
     "platform": "linux-x86_64-glibc2.36",
@@ -36,6 +36,8 @@ def tools(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     for variable in ("TORCH_INDEX_URL", "FORCE_CUDA", "FORCE_ONLY_CPU"):
         monkeypatch.delenv(variable, raising=False)
+    for variable in ("STOFM_PYG_CPU_INDEX", "STOFM_PYG_WHEELS"):  # tests/tools/test_places.py has these
+        monkeypatch.setenv(variable, "")
     return SimpleNamespace(**loaded)
 
 
@@ -70,7 +72,7 @@ def project(tmp_path):
     (root / ".venv" / "bin").mkdir(parents=True)
     (root / ".venv" / "bin" / "python").write_text("", encoding="utf-8")
     (root / ".venv" / "pyvenv.cfg").write_text("version = 3.11.7\n", encoding="utf-8")
-    for name in ("setup.py", "tools/setup.py", "tools/extensions.py", "tools/processes.py"):
+    for name in ("setup.py", *(f"tools/{module}.py" for module in MODULES)):
         (root / name).write_text("", encoding="utf-8")
     pins = "setuptools==84\nwheel==1\nninja==1\ntorch==2.13.0\ntorch-cluster==1.6.3\n"
     more = 'torch-scatter==2.1.2\ntorch-geometric==2.8.1\nnumpy==2.4; python_version >= "3.11"\n'
@@ -108,7 +110,7 @@ def test_only_the_extensions_are_left_out_of_the_rest(tools):
 
 
 @pytest.mark.parametrize(
-    "changed", ["requirements.txt", "setup.py", "tools/setup.py", ".venv/pyvenv.cfg"]
+    "changed", ["requirements.txt", "setup.py", "tools/setup.py", "tools/places.py", ".venv/pyvenv.cfg"]
 )
 def test_the_stamp_changes_with_what_decides_the_set_up(tools, project, changed):
     before = tools.setup.stamp_hash(project)
@@ -271,7 +273,7 @@ def test_no_compiler_is_said_and_is_no_failure(tools, project, commands, monkeyp
 def add_cluster(tools, project, folder):
     folder.mkdir(parents=True, exist_ok=True)
     python = project / ".venv" / "bin" / "python"
-    return tools.extensions.add_extension(python, "torch-cluster", "1.6.3", folder, False)
+    return tools.extensions.add_extension(python, "torch-cluster", "1.6.3", folder, False, "2.13.0+cpu")
 
 
 def test_a_failed_build_shows_the_end_of_its_log(tools, project, commands, tmp_path, monkeypatch):

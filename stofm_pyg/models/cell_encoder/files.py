@@ -3,7 +3,6 @@ r"""An encoder as files: the official layout, and our parts beside it."""
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stofm_pyg._files import save_torch, write_atomically
+from stofm_pyg._files import READ_ERRORS, check_archive, save_torch, write_atomically
 from stofm_pyg.models.cell_encoder.geneformer import read_bert
 
 if TYPE_CHECKING:
@@ -83,8 +82,9 @@ def read_proj(path: Path, channels: int) -> dict[str, Tensor]:
         ValueError: It is damaged, asks for more than tensors, or holds something else.
     """
     try:
+        check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except READ_ERRORS as error:
         raise ValueError(
             f"'{path}' is damaged or holds more than tensors, and is not read: {error}"
         ) from error

@@ -1,5 +1,3 @@
-import pickle
-import struct
 from pathlib import Path
 
 import torch
@@ -7,14 +5,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from stofm_pyg._files import READ_ERRORS, check_archive
 from stofm_pyg.models.official.names import UNUSED, check_names, encoder_names, head_names
 
 PREFIX = "model."  # Of the model inside an official SToFMForMaskedLM.
 # What readers raise on bytes that are not what they should be.
-DAMAGE = (
-    pickle.UnpicklingError, struct.error, SafetensorError, EOFError, OSError, RuntimeError,
-    AssertionError, AttributeError, LookupError, TypeError, ValueError,
-)  # fmt: skip
+DAMAGE = (*READ_ERRORS, SafetensorError, AssertionError)
 
 
 def read_official_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -37,6 +33,7 @@ def read_official_checkpoint(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
+            check_archive(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGE as error:
         first_line = str(error).partition("\n")[0]
