@@ -21,7 +21,9 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    entry_points={"console_scripts": ["stofm = stofm_pyg.cli:main"]},
+    entry_points={
+        "console_scripts": ["stofm = stofm_pyg.cli:main", "stofm_pyg = stofm_pyg.cli:main"]
+    },
     packages=find_packages(include=["stofm_pyg", "stofm_pyg.*"]),
     # Type checkers read the first; the models that ship are folders of files.
     package_data={"stofm_pyg": ["py.typed", "pretrained/*/*", "pretrained/*/*/*"]},
@@ -56,8 +58,8 @@ setup(
         # What some pictures, formats and rows of the benchmark take; each is imported on use.
         "benchmarks": ["umap-learn>=0.5.7"],
         "html": ["bokeh>=3.6"],
-        "ligands": ["liana>=1.5"],
-        "novae": ["novae>=1.0"],
+        "ligands": ["liana>=1.10"],
+        "novae": ["novae==1.1.2", "lightning<2.6"],
         "plot": ["umap-learn>=0.5.7"],
         "readers": ["pyarrow>=17.0", "shapely>=2.0", "zarr>=2.18"],
         # What a release and a type check take beside the tests.

@@ -1,3 +1,5 @@
+import argparse
+import shlex
 import subprocess
 import sys
 
@@ -6,6 +8,7 @@ import pytest
 from stofm_pyg import __version__, cli
 from stofm_pyg.cli import main
 from stofm_pyg.commands import COMMANDS
+from stofm_pyg.commands.interruption import Terminated
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["adapt", "--help"]])
@@ -20,7 +23,59 @@ def test_help(argv, capsys):
 def test_help_of_each_command(name, capsys):
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
-    assert stop.value.code == 0 and COMMANDS[name].__doc__.split(",")[0] in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0 and " ".join(COMMANDS[name].__doc__.split()) in told
+
+
+@pytest.mark.parametrize("name", ["--help", *COMMANDS])
+def test_examples_are_in_the_help_and_can_be_typed(name, capsys):
+    lines = cli.EXAMPLE.splitlines()[:4] if name == "--help" else [COMMANDS[name].EXAMPLE]
+    action = ["build"] if name == "corpus" else []
+    with pytest.raises(SystemExit):
+        main([name, *action, "--help"])
+    told = capsys.readouterr().out
+    for line in map(str.strip, lines):
+        program, *args = shlex.split(line)
+        assert line in told and program == "stofm"
+        command = cli.parser().parse_args(args).command
+        assert command == (args[0] if name == "--help" else name)
+
+
+def test_options_mean_the_same_everywhere():
+    """One option has one form, default and help, wherever it is."""
+    common = {
+        "seed",
+        "device",
+        "resume",
+        "overwrite",
+        "slice_key",
+        "spatial_key",
+        "layer",
+        "unit",
+        "radius",
+    }
+    seen = {}
+    for name, sub in subcommands().items():
+        for action in sub._actions:
+            if action.dest not in common:
+                continue
+            what = (
+                action.type,
+                tuple(action.choices or ()),
+                action.metavar,
+                action.help.partition(";")[0],
+            )
+            assert seen.setdefault(action.dest, what) == what, (name, action.dest)
+    assert set(seen) == common
+    assert all(any(action.dest == "out" for action in sub._actions) or name == "inspect"
+               for name, sub in subcommands().items())  # fmt: skip
+
+
+def subcommands():
+    (commands,) = (a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    out = dict(commands.choices)
+    (actions,) = (a for a in out["corpus"]._actions if isinstance(a, argparse._SubParsersAction))
+    return {**out, "corpus": actions.choices["build"]}
 
 
 def test_version(capsys):
@@ -33,7 +88,7 @@ def test_version(capsys):
 def test_wrong_usage(argv, capsys):
     with pytest.raises(SystemExit) as stop:
         main(argv)
-    assert stop.value.code == 2 and "usage: stofm_pyg" in capsys.readouterr().err
+    assert stop.value.code == 2 and "usage: stofm " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -43,6 +98,7 @@ def test_wrong_usage(argv, capsys):
         (OSError("no disk"), 2, "error: no disk"),
         (FloatingPointError("nan"), 2, "error: nan"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (Terminated(), 143, "told to end"),
     ],
 )
 def test_errors_become_one_line(monkeypatch, capsys, error, status, line):
@@ -57,7 +113,7 @@ def test_errors_become_one_line(monkeypatch, capsys, error, status, line):
         def run(args):
             raise error
 
-    Command.__doc__ = "Fails."
+    Command.__doc__, Command.EXAMPLE = "Fails.", "stofm fail"
     monkeypatch.setitem(COMMANDS, "fail", Command)
     assert cli.main(["fail"]) == status
     assert capsys.readouterr().err.strip() == line

@@ -4,38 +4,53 @@ import argparse
 import re
 from pathlib import Path
 
+from stofm_pyg.commands.help_formatter import HelpFormatter, epilog
+from stofm_pyg.commands.outputs import output_folder
 from stofm_pyg.commands.read_cells import read_vocab
-from stofm_pyg.commands.slice_options import add_how, given_where, slice_files, slice_settings
+from stofm_pyg.commands.run_options import add_out, add_seed, add_workers, check_workers
+from stofm_pyg.commands.slice_options import (
+    add_how,
+    add_slices,
+    given_where,
+    slice_files,
+    slice_settings,
+)
 from stofm_pyg.corpus import build_corpus
 from stofm_pyg.data import SliceSettings
 from stofm_pyg.data.slices.reader import SliceReader
 from stofm_pyg.models import SToFM
 from stofm_pyg.models.features import Features, ObsmFeatures, PCAFeatures, TokenFeatures
 
+EXAMPLE = "stofm corpus build slices/ --vocab Geneformer/geneformer --out corpus"
+SUMMARY = "Converts slices to a corpus, one shard per slice; what is there is not made again."
+
 
 def add_arguments(parser: argparse.ArgumentParser):
     r"""Adds the arguments of the command."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    text = "Converts h5ad files to a corpus, one shard per slice; what is there is not made again."
     build = actions.add_parser(
         "build",
-        help=text,
-        description=text,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        help=SUMMARY,
+        description=SUMMARY,
+        epilog=epilog(EXAMPLE),
+        formatter_class=HelpFormatter,
     )
     default = SliceSettings()
     add = build.add_argument
-    add("slices", nargs="+", metavar="SLICES", help="h5ad files of raw counts, or folders of them")
-    add("--out", required=True, type=Path, metavar="DIR", help="where the corpus goes")
+    add_slices(build, "cells with raw counts")
+    add_out(build, "DIR", "where the corpus goes; shards that are there are not made again")
     add("--features", default="auto", metavar="NAME", help="what a model is to see of a cell: tokens, "
         "pca, or a key in obsm; auto: tokens with --vocab, else pca")  # fmt: skip
     add("--vocab", metavar="DIR|FILE|slices", help="for tokens: Geneformer's tables (a folder or hub "
         "id), a saved vocabulary, or 'slices' to make one of the slices")  # fmt: skip
-    add("--model", metavar="DIR", help="takes features and settings of a saved model, to go on from it")
+    add(
+        "--model", metavar="MODEL", help="takes features and settings of a saved model, to go on from it"
+    )
     add_how(build)
-    add("--max-length", type=int, default=default.max_length, help="the most tokens of a cell")
-    add("--seed", type=int, default=default.seed, help="of all that is random")
-    add("--workers", type=int, default=1, metavar="N", help="the number of processes")
+    add("--max-length", type=int, default=default.max_length, metavar="N",
+        help="the most tokens of a cell")  # fmt: skip
+    add_seed(build, default.seed)
+    add_workers(build, "processes that convert slices")
     add("--share", default="0/1", metavar="K/N", help="makes the K-th of N shares, from 0 on: for "
         "several machines with one folder and the same files")  # fmt: skip
 
@@ -43,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser):
 def run(args: argparse.Namespace) -> int:
     r"""Runs the command."""
     share = _share(args.share)
+    check_workers(args.workers, least=1)
     files = slice_files(args.slices)
+    out = output_folder(args.out)
     settings = slice_settings(args, max_length=args.max_length, seed=args.seed)
     vocab = features = orthologues = None
     if args.model is not None:
@@ -59,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         features = _features(args.features, files, settings)
     build_corpus(
         files,
-        args.out,
+        out,
         vocab,
         settings,
         features=features,

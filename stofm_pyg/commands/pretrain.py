@@ -1,4 +1,7 @@
-r"""Pre-trains a model on a corpus: masked cells and moved cells, in two stages."""
+r"""Pre-trains a model on a corpus: masked cells and moved cells, in two stages.
+
+Under 'torchrun -m stofm_pyg pretrain ...' it runs on all their processes. What was broken off goes on by
+the same command."""
 
 import argparse
 import logging
@@ -7,9 +10,22 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from stofm_pyg.commands.interruption import Stop
+from stofm_pyg.commands.outputs import check_run, output_folder
+from stofm_pyg.commands.run_options import (
+    add_device,
+    add_out,
+    add_preset,
+    add_resume,
+    add_seed,
+    add_workers,
+    check_workers,
+)
 from stofm_pyg.corpus import Corpus
 from stofm_pyg.models import CellEncoder, SToFM
-from stofm_pyg.train import EXIT_TERMINATED, PRESETS, PretrainConfig, Termination, find_device, pretrain
+from stofm_pyg.train import PRESETS, PretrainConfig, find_device, pretrain
+
+EXAMPLE = "stofm pretrain --corpus corpus --out run"
 
 logger = logging.getLogger(__name__)
 
@@ -21,25 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser):
     r"""Adds the arguments of the command."""
     add = parser.add_argument
     add("--corpus", required=True, type=Path, metavar="DIR", help="what 'corpus build' made")
-    add("--out", required=True, type=Path, metavar="DIR", help="where the model and all else goes")
-    add("--preset", choices=list(PRESETS), default="small", help="the size of model and training")
-    add("--config", metavar="FILE", help="YAML or JSON: values other than the preset's")
+    add_out(parser, "DIR", "where the model, its checkpoints and its curves go")
+    add_preset(parser, list(PRESETS))
     add("--cell-encoder", metavar="DIR", help="a folder that 'adapt' wrote; from scratch without")
-    add("--model", metavar="DIR", help="a saved model to go on from")
+    add("--model", metavar="MODEL", help="a saved model to go on from")
     add("--held-out", action="append", metavar="NAME", help="a slice that is not trained on; "
         "repeatable (the last one of the corpus without)")  # fmt: skip
-    add("--resume", choices=("auto", "never"), default="never", help="auto: go on from the newest "
-        "checkpoint in --out, or begin where there is none")  # fmt: skip
-    add("--seed", type=int, help="of all that is random; the configuration's without")
-    add("--workers", type=int, default=1, metavar="N", help="processes that load regions")
-    add("--device", default="auto", help="auto (GPUs, if there are any), cpu, cuda, cuda:1 ...")
+    add_resume(parser)
+    add_seed(parser, None)
+    add_workers(parser, "processes that load regions")
+    add_device(parser)
     add("--bf16", action="store_true", help="compute in bfloat16 where that is exact enough")
 
 
 def run(args: argparse.Namespace) -> int:
     r"""Runs the command; under `torchrun` or `accelerate launch` on all their processes."""
-    if args.workers < 0:
-        raise ValueError(f"--workers must not be negative (got {args.workers})")
+    check_workers(args.workers)
     config = PRESETS[args.preset]
     if args.config is not None:
         config = PretrainConfig.read(args.config, config)
@@ -48,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     if args.held_out is not None:
         config = replace(config, held_out=args.held_out)
     corpus = Corpus(args.corpus)
+    out = output_folder(args.out)
+    check_run(out, "auto")  # What 'never' forbids is looked for before any process writes.
     encoder = None
     if args.cell_encoder is not None:
         encoder = CellEncoder.from_pretrained(args.cell_encoder)
@@ -56,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
     accelerator = _accelerator(args)
     if accelerator is not None and not accelerator.is_main_process:
         logging.getLogger().setLevel(logging.ERROR)
-    with Termination() as stop:
+    with Stop() as stop:
         errors = pretrain(
             corpus,
-            args.out,
+            out,
             config,
             model=model,
             cell_encoder=encoder,
@@ -70,13 +85,13 @@ def run(args: argparse.Namespace) -> int:
             stop=stop,
         )
     if errors is None:
-        logger.warning("Told to end: what is done is kept; go on with '--resume auto'")
-        return EXIT_TERMINATED
+        logger.warning("Ended early: what is done is kept; the same command goes on from there")
+        return stop.status
     for stage, parts in errors.items():
         for part, values in parts.items():
             shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
             logger.info("%s, %s: %s", stage, part, shown)
-    logger.info("The model is in '%s'", args.out)
+    logger.info("The model is in '%s'", out)
     return 0
 
 

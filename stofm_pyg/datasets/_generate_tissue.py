@@ -35,7 +35,7 @@ def generate_tissue(
     cross the borders of domains, fields that belong to the slice and to no domain, and answers to
     signals, which need two types of cells around at once, or one without the other, above a
     threshold. How much of the expression lies in place, in domains and in types, and how sparse the
-    counts are, is in the range of real slices (:obj:`python -m stofm_pyg inspect --generated`).
+    counts are, is in the range of real slices (:obj:`python -m stofm_pyg inspect --signal --generated`).
     Each slice has its own rotation, scale, offset, outline and density, and a few cells lie
     almost on top of another.
     The first slices do not change when more are asked for.

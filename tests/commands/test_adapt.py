@@ -1,5 +1,7 @@
 import json
 import logging
+import os
+import signal
 
 import anndata
 import numpy as np
@@ -11,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from stofm_pyg.cli import main
 from stofm_pyg.data import GeneVocab, RankValueTokenizer
 from stofm_pyg.models.cell_encoder.model import CellEncoder
+from stofm_pyg.train import Trainer
 
 SHORT = ["--preset", "tiny", "--steps", "6", "--max-tokens", "600", "--save-every", "2"]
 
@@ -103,10 +106,28 @@ def error_of(capsys):
 
 def test_a_folder_in_use(slices, tmp_path, capsys):
     assert adapt(slices, tmp_path) == 0
-    assert adapt(slices, tmp_path) == 2
+    assert adapt(slices, tmp_path, "--resume", "never") == 2
     assert "go on with '--resume auto'" in error_of(capsys)
     assert adapt(slices, tmp_path, "--resume", "auto", "--lr", "1e-2") == 2
     assert "lr 0.002 -> 0.01" in error_of(capsys)
+
+
+def test_interrupted_and_gone_on(slices, tmp_path, monkeypatch):
+    assert adapt(slices, tmp_path / "whole") == 0
+    descend = Trainer._descend
+
+    def pressed(self, parts):
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return descend(self, parts)
+
+    monkeypatch.setattr(Trainer, "_descend", pressed)
+    assert adapt(slices, tmp_path / "broken") == 143
+    monkeypatch.undo()
+    assert not (tmp_path / "broken" / "cell_bert").exists()
+    assert adapt(slices, tmp_path / "broken") == 0
+    name = "cell_bert/model.safetensors"
+    assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +137,7 @@ def test_a_folder_in_use(slices, tmp_path, capsys):
         (["--mask-rate", "2"], "'rate' must lie in (0, 1] (got 2.0)"),
         (["--temperature", "0"], "'temperature' must be positive"),
         (["--layer", "counts"], "counts"),
-        (["--device", "toaster"], "--device toaster"),
+        (["--device", "toaster"], "The device 'toaster' cannot be used here"),
         (["--lr", "0"], "'lr' must be positive"),
     ],
 )

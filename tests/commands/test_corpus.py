@@ -125,6 +125,18 @@ def test_a_failure_is_told_and_is_exit_status_2(folder, tmp_path, capsys):
     assert Corpus(tmp_path / "out").names == ["a", "b"]
 
 
+def test_sources_of_other_formats(folder, tmp_path):
+    pytest.importorskip("zarr", reason="zarr comes with the extra 'readers'")
+    anndata.read_h5ad(folder / "a.h5ad").write_zarr(tmp_path / "a.zarr")
+    how = ["--num-features", 6, "--cells-per-part", 20]
+    assert build(tmp_path / "a.zarr", folder / "b.h5ad", "--out", tmp_path / "one", *how) == 0
+    assert build(folder, "--out", tmp_path / "two", *how) == 0
+    one, two = Corpus(tmp_path / "one"), Corpus(tmp_path / "two")
+    assert one.names == two.names == ["a", "b"]
+    for a, b in zip(one.shards, two.shards, strict=True):
+        assert torch.equal(a.pos, b.pos) and torch.equal(a.order, b.order)
+
+
 @pytest.mark.parametrize("share", ["2/2", "1", "a/b", "-1/2", "0/0"])
 def test_a_wrong_share(folder, tmp_path, capsys, share):
     assert build(folder, "--out", tmp_path, "--vocab", "slices", f"--share={share}") == 2
@@ -133,7 +145,7 @@ def test_a_wrong_share(folder, tmp_path, capsys, share):
 
 def test_wrong_input(tmp_path, capsys):
     assert build(tmp_path, "--out", tmp_path / "o", "--vocab", "slices") == 2
-    assert "has no file '*.h5ad'" in capsys.readouterr().err
+    assert "is a folder of none of the formats that are read" in capsys.readouterr().err
     assert build(tmp_path / "a.h5ad", "--out", tmp_path / "o", "--vocab", "slices") == 2
     assert "There is no file" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stopped:

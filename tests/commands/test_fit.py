@@ -64,7 +64,8 @@ def test_embed_writes_a_copy(folder, whole, tmp_path):
     np.testing.assert_allclose(written.obsm["X_stofm"], z, atol=1e-6)
     assert (written.X != read.X).nnz == 0 and written.obs.equals(read.obs)
     args = ["embed", str(whole), str(out), "--out", str(out), "--key-added", "again", "--seed", "1"]
-    assert main([*args, "--device", "cpu"]) == 0
+    assert main([*args, "--device", "cpu"]) == 2
+    assert main([*args, "--device", "cpu", "--overwrite"]) == 0
     assert set(anndata.read_h5ad(out).obsm) == {"spatial", "unobserved_counts", "X_stofm", "again"}
 
 
@@ -123,21 +124,41 @@ def test_from_a_saved_model(folder, whole, tmp_path):
     assert same(model, other) and other.settings == SETTINGS.replace(slice_key="section")
 
 
-def test_interrupted_and_gone_on(folder, whole, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_and_gone_on(folder, whole, tmp_path, monkeypatch, capsys, number, status):
     descend = Trainer._descend
 
     def pressed(self, parts):
         if self.step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return descend(self, parts)
 
     monkeypatch.setattr(Trainer, "_descend", pressed)
-    assert run(folder, tmp_path, *HOW) == 143
+    assert run(folder, tmp_path, *HOW) == status
     monkeypatch.undo()
+    assert run(folder, tmp_path, *HOW, "--resume", "never") == 2
+    assert "go on with '--resume auto'" in capsys.readouterr().err
     assert run(folder, tmp_path, *HOW, "--seed", "1") == 2
     assert "is of another run" in capsys.readouterr().err
     assert run(folder, tmp_path, *HOW) == 0
     assert same(SToFM.from_pretrained(tmp_path), fitted())
+
+
+def test_a_model_that_no_run_made_stays(folder, whole, tmp_path, capsys):
+    SToFM.from_pretrained(whole).save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    assert run(folder, tmp_path, *HOW) == 2
+    assert "holds a model that no run made there" in capsys.readouterr().err
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_embed_writes_a_copy_of_each_of_several(folder, whole, tmp_path):
+    out = tmp_path / "out"
+    assert main(["embed", str(whole), str(folder), "--out", str(out)]) == 0
+    for number in (0, 1):
+        z = fitted().embed_anndata(folder / f"{number}.h5ad").numpy()
+        written = anndata.read_h5ad(out / f"{number}.h5ad")
+        np.testing.assert_allclose(written.obsm["X_stofm"], z, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -145,10 +166,11 @@ def test_interrupted_and_gone_on(folder, whole, tmp_path, monkeypatch, capsys):
     [
         (["--features", "X_owm"], "'X_owm' is not in 'adata.obsm'"),
         (["--config", "nowhere.yaml"], "no configuration 'nowhere.yaml'"),
-        (["--model", "nowhere"], "'nowhere' has no 'config.json'"),
+        (["--model", "nowhere"], "There is no model 'nowhere'"),
         (["--slice-key", "slise"], "Did you mean 'slice'"),
         (["--radius", "-1"], "'radius' must be positive and finite (got -1.0)"),
         (["--device", "gpu"], "The device 'gpu' cannot be used here"),
+        (["--workers", "-1"], "--workers must not be negative (got -1)"),
     ],
 )
 def test_bad_input(folder, tmp_path, capsys, more, words):
@@ -166,6 +188,9 @@ def test_embed_bad_input(folder, whole, tmp_path, capsys):
         ([str(tmp_path), source, *out], "has no 'config.json'"),
         ([str(whole), str(tmp_path / "none.h5ad"), *out], "none.h5ad"),
         ([str(whole), source, "--out", str(tmp_path)], "is a folder; name a file"),
+        ([str(whole), source, "--out", source], "is the file that is read; name another one"),
+        ([str(whole), source, "--out", source + "/o.h5ad"], "nothing can be written to"),
+        ([str(whole), str(folder), "--out", str(tmp_path / "o.h5ad")], "there are 2 to write"),
         ([str(whole), str(tmp_path / "few.h5ad"), *out], "Only 10 of the model's 40 genes"),
         ([str(whole), source, *out, "--device", "gpu"], "cannot be used here"),
     ):

@@ -81,7 +81,7 @@ def test_a_corpus_of_components(folder, tmp_path):
 
 
 def test_auto_goes_on_and_begins(folder, whole, tmp_path, capsys):
-    assert main(arguments(folder, whole)) == 2
+    assert main(arguments(folder, whole, "--resume", "never")) == 2
     assert "go on with '--resume auto'" in capsys.readouterr().err
     assert main(arguments(folder, whole, "--resume", "auto")) == 0
     assert main(arguments(folder, tmp_path / "new", "--resume", "auto")) == 0
@@ -96,7 +96,7 @@ def test_auto_goes_on_and_begins(folder, whole, tmp_path, capsys):
         (["--corpus", "nowhere"], "nowhere"),
         (["--held-out", "nothing"], "nothing"),
         (["--cell-encoder", "nowhere"], "nowhere"),
-        (["--model", "nowhere"], "'nowhere' has no 'config.json'"),
+        (["--model", "nowhere"], "There is no model 'nowhere'"),
         (["--device", "gpu"], "The device 'gpu' cannot be used here"),
     ],
 )
@@ -105,17 +105,18 @@ def test_bad_input(folder, tmp_path, capsys, more, words):
     assert words in capsys.readouterr().err
 
 
-def test_told_to_end(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_told_to_end(folder, tmp_path, monkeypatch, number, status):
     from stofm_pyg.train.engine.trainer import Trainer
 
     descend = Trainer._descend
 
     def signalled(self, parts):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         return descend(self, parts)
 
     monkeypatch.setattr(Trainer, "_descend", signalled)
-    assert main(arguments(folder, tmp_path / "a")) == 143
+    assert main(arguments(folder, tmp_path / "a")) == status
     assert list((tmp_path / "a" / "checkpoints" / "adaptation").glob("step-*.pt"))
 
 
