@@ -14,6 +14,7 @@ from stofm_pyg.train import find_device
 EXAMPLE = "stofm finetune my_model labelled.h5ad --label cell_type --out my_tuned_model"
 
 TRAIN = ("head", "last", "all")
+READ = ("auto", "embedding", "both", "features")
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser):
     add_out(parser, "DIR", "where the model goes that knows the label")
     add("--train", choices=TRAIN, default="head", help="what is trained: a linear layer on the "
         "embeddings as they are; with the last layer of the model; or with all of them")  # fmt: skip
+    add("--read", choices=READ, default="auto", help="what it reads: the embedding, the features "
+        "that cells enter the model with, both, or what does best on slices that it was not fitted to")
     add("--steps", type=int, default=300, metavar="N", help="steps of last and all")
     add("--lr", type=float, default=3e-4, metavar="X", help="their peak learning rate")
     add_where(parser)
@@ -43,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     sources = slice_files(args.slices)
     out = output_folder(args.out, args.overwrite)
     model.finetune(
-        sources, args.label, train=args.train, num_steps=args.steps, lr=args.lr, seed=args.seed,
-        device=find_device(args.device), **given_where(args),
+        sources, args.label, train=args.train, read=args.read, num_steps=args.steps, lr=args.lr,
+        seed=args.seed, device=find_device(args.device), **given_where(args),
     )  # fmt: skip
     model.save_pretrained(out)
     classes = model.heads[args.label].classes

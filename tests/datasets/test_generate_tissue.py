@@ -190,7 +190,7 @@ def test_survives_a_file(tissue, tmp_path):
     assert back.uns["tissue"]["seed"] == 0
 
 
-# What `python -m stofm_pyg inspect` measures on starmap_mpfc, merfish_hypothalamus,
+# What `python -m stofm_pyg inspect --signal` measures on starmap_mpfc, merfish_hypothalamus,
 # xenium_breast_roi, seqfish_mouse_embryo and dlpfc_3slices_7k: the lowest and the highest.
 REAL = {
     "moran, best": (0.42, 1.23),
