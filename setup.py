@@ -37,6 +37,7 @@ setup(
         "matplotlib>=3.9",
         "numpy>=2.0",
         "pandas>=2.2",
+        "pillow>=10.0",
         "pymetis>=2025.2",
         "pyyaml>=6.0",
         "safetensors>=0.5",

@@ -1,4 +1,6 @@
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -6,10 +8,12 @@ from anndata import AnnData
 from scipy import sparse
 from torch_geometric.data import Data
 
-from stofm_pyg.data import SliceSettings
+from stofm_pyg._files import file_hash
+from stofm_pyg.data import SliceSettings, slices_from_anndata
 from stofm_pyg.data.slices.components import fit_components, genes_to_take
 from stofm_pyg.data.slices.files import file_paths
-from stofm_pyg.data.slices.reader import SliceReader
+from stofm_pyg.data.slices.labels import encode_labels
+from stofm_pyg.data.slices.reader import SliceReader, content_hash
 from stofm_pyg.datasets import H5adSlices, SyntheticTissue
 from stofm_pyg.nn.node_type import cell_mask
 
@@ -18,11 +22,12 @@ TISSUE = {"tiny": (2, 400), "small": (3, 1000), "paper": (3, 10_000)}
 
 
 class BenchmarkData:
-    r"""What a benchmark runs on: h5ad files, or generated tissue.
+    r"""What a benchmark runs on: h5ad files, slices in memory, or generated tissue.
 
     Args:
-        files (sequence of str or None): The h5ad files; :obj:`None` for generated tissue.
-        label (str): The column of :obj:`obs` to predict.
+        files (sequence of str or AnnData, or None): The h5ad files, or slices in memory (not both);
+            :obj:`None` for generated tissue.
+        label (str, optional): The column of :obj:`obs` to predict.
         settings (SliceSettings): Where things are found in the files, and how slices are made.
         preset (str, optional): The size of generated tissue. (default: :obj:`"small"`)
         missing_genes (float, optional): The share of genes, random ones, that the first slice is made to
@@ -35,8 +40,8 @@ class BenchmarkData:
 
     def __init__(
         self,
-        files: Sequence[str] | None,
-        label: str,
+        files: Sequence[str | AnnData] | None,
+        label: str | None,
         settings: SliceSettings,
         preset: str = "small",
         missing_genes: float = 0.0,
@@ -46,16 +51,20 @@ class BenchmarkData:
         self.settings = settings
         self.label = label
         self.sources: list[str | AnnData] = list(files or [])
-        if files:
-            self.slices: list[Data] = list(H5adSlices(files, settings, labels=(label,)))
-        else:
+        labels = () if label is None else (label,)
+        if not files:
             num_slices, cells = TISSUE[preset]
             tissue = SyntheticTissue(
-                num_slices=num_slices, cells_per_slice=cells, seed=settings.seed, labels=(label,)
+                num_slices=num_slices, cells_per_slice=cells, seed=settings.seed, labels=labels
             )
             self.slices, self.sources = list(tissue), [tissue.adata]
+        elif isinstance(files[0], AnnData):
+            self.slices = _slices_of(self.sources, settings, labels)
+        else:
+            self.slices = list(H5adSlices(files, settings, labels=labels))
         #: Where the cells of each slice are: the number of its source, and their rows there.
         self.rows = _rows(self.slices, self.sources)
+        self._hashes: list[str] = []
         if missing_genes > 0:
             self._leave_out_genes(missing_genes)
         self._components: dict[tuple[int | None, bool], list[np.ndarray]] = {}
@@ -64,6 +73,14 @@ class BenchmarkData:
     def classes(self) -> list[str]:
         r"""The names of the classes."""
         return self.slices[0].classes[self.label]
+
+    def hashes(self) -> list[str]:
+        r"""A hash of each source: of the file, or of what the slice in memory holds."""
+        if not self._hashes:
+            self._hashes = [
+                _hash_of(s) if isinstance(s, AnnData) else _hash_of_path(Path(s)) for s in self.sources
+            ]
+        return self._hashes
 
     def _leave_out_genes(self, share: float):
         read = [s if isinstance(s, AnnData) else anndata.read_h5ad(s) for s in self.sources]
@@ -126,10 +143,43 @@ class BenchmarkData:
         return [part.X[:, part.var_names.get_indexer(genes)] for part in parts], list(genes)
 
 
+def _slices_of(sources: Sequence[AnnData], settings: SliceSettings, labels: Sequence[str]) -> list[Data]:
+    # Classes are numbered over all sources, as those of files are.
+    classes = {}
+    for label in labels:
+        encoded = [encode_labels(adata.obs, label, log=False)[1][label] for adata in sources]
+        classes[label] = list(dict.fromkeys(name for names in encoded for name in names))
+    out = []
+    for number, adata in enumerate(sources):
+        for data in slices_from_anndata(adata, settings, labels=labels, classes=classes):
+            data.source = number
+            out.append(data)
+    return out
+
+
+def _hash_of(adata: AnnData) -> str:
+    digest = hashlib.sha256(content_hash(adata).encode())
+    for key in adata.obs:
+        digest.update("\n".join([key, *map(str, adata.obs[key])]).encode())
+    return digest.hexdigest()
+
+
+def _hash_of_path(path: Path) -> str:
+    if path.is_file():
+        return file_hash(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())  # Of a folder, as of zarr.
+    text = "\n".join(f"{file.relative_to(path).as_posix()} {file_hash(file)}" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _rows(slices: Sequence[Data], sources: Sequence[str | AnnData]) -> list[tuple[int, np.ndarray]]:
     numbers = {}
     if not any(isinstance(source, AnnData) for source in sources):
         numbers = {str(path): number for number, path in enumerate(file_paths(sources))}
     return [
-        (numbers.get(data.get("file"), 0), data.cell_id[cell_mask(data)].numpy()) for data in slices
+        (
+            numbers.get(data.get("file"), data.get("source") or 0),
+            data.cell_id[cell_mask(data)].numpy(),
+        )
+        for data in slices
     ]

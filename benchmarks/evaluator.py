@@ -34,6 +34,13 @@ class Evaluator:
         self._check(truth, prediction)
         return confusion_matrix(truth, prediction, labels=np.arange(len(self.classes)))
 
+    def class_f1(self, confusion: np.ndarray) -> dict[str, float]:
+        r"""The F1 of each class that occurs in the truth, from counts :math:`(C, C)` of cells by true
+        and predicted class."""
+        right, total = np.diag(confusion), confusion.sum(axis=1) + confusion.sum(axis=0)
+        present = np.flatnonzero(confusion.sum(axis=1))
+        return {self.classes[c]: float(2 * right[c] / total[c]) for c in present}
+
     def _check(self, truth: np.ndarray, prediction: np.ndarray):
         if truth.shape != prediction.shape or truth.ndim != 1 or truth.size == 0:
             raise ValueError(

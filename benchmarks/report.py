@@ -1,175 +1,167 @@
-r"""What a benchmark leaves behind: a table, `results.json`, `results.md` and pictures."""
+r"""Makes one page of results: `python benchmarks/report.py RESULTS... --out DIR` writes `report.md` and
+`report.html`, which holds its pictures and needs nothing else."""
 
+import argparse
 import json
-import platform
-import re
-from importlib.metadata import PackageNotFoundError, version
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.paired import paired_difference, told
-from benchmarks.splits import cell_labels
-from stofm_pyg import __version__
-from stofm_pyg._files import write_atomically
-from stofm_pyg.nn import NodeType
-from stofm_pyg.plot import plot_confusion, plot_domains, plot_truth_and_prediction
+from benchmarks.report_html import html_page  # noqa: E402
+from benchmarks.report_markdown import markdown_page  # noqa: E402
+from benchmarks.small_pictures import small_png  # noqa: E402
+from benchmarks.tables import against_best, best_row, slug, summarise  # noqa: E402
+from stofm_pyg._files import write_atomically, write_together  # noqa: E402
 
-PACKAGES = ("torch", "torch-geometric", "torch-cluster", "torch-scatter", "numpy", "scikit-learn")
-METRICS = ("macro_f1", "accuracy")
-SPLIT_NOTES = {
-    "within": "A random 8:2 split of each slice. The neighbours of a test cell are in training, so "
-    "position alone (`coordinates`) does well: this split says little about the tissue.",
-    "blocks": "Contiguous regions of each slice held out, in five folds.",
-    "cross": "Each slice held out in turn. The methods see its cells, never its labels.",
-}
+WHICH = ("some", "all", "none")
 
 
-class Report:
-    r"""Collects the results of a benchmark; the files are rewritten as a whole after every run.
+@dataclass
+class Section:
+    r"""The results of a task on a data set.
 
     Args:
-        out (Path): The directory to write to; made if need be.
-
-    Raises:
-        OSError: If the directory cannot be written to.
+        title (str): What it is called.
+        values (dict): What :obj:`results.json` holds.
+        pictures (dict): The pictures of rows, by row and by what they show.
     """
 
-    def __init__(self, out: Path):
-        self.out = out
-        self.settings: dict = {}
-        self.runs: list[dict] = []
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / ".writable", lambda path: path.write_text(""))
-            (out / ".writable").unlink()
-        except OSError as error:
-            raise OSError(
-                f"--out {out} cannot be written to ({error.strerror or error}); free some space or "
-                f"choose another directory"
-            ) from error
+    title: str
+    values: dict[str, Any]
+    pictures: dict[str, dict[str, Path]]
 
-    def start(self, **settings):
-        r"""Notes what is about to run."""
-        self.settings = settings | {"versions": _versions()}
+    @property
+    def metrics(self) -> list[str]:
+        r"""The metrics; the first one decides."""
+        return self.values["metrics"]
 
-    def add(self, name: str, seed: int, scores: dict, confusion: np.ndarray, seconds: dict):
-        r"""Adds one run: the metrics of every slice, the confusion matrix and times in seconds."""
-        mean = {m: float(np.mean([score[m] for score in scores.values()])) for m in METRICS}
-        self.runs.append(
-            {
-                "method": name,
-                "seed": seed,
-                **mean,
-                "slices": scores,
-                "confusion": confusion.tolist(),
-                "seconds": {part: round(value, 2) for part, value in seconds.items()},
-            }
-        )
-        self._write(finished=False)
+    def summary(self) -> dict[str, dict[str, Any]]:
+        r"""See :meth:`summarise`; the best row comes first."""
+        found = summarise(self.values["results"], self.metrics)
+        first = self.metrics[0]
+        return dict(sorted(found.items(), key=lambda item: -item[1][first]["mean"]))
 
-    def pictures(self, name, seed, slices, label, classes, predictions, confusion):
-        r"""Draws the first run of a method: truth beside prediction, confusion, and the domains."""
-        if any(run["method"] == name and run["seed"] != seed for run in self.runs):
-            return
-        folder = self.out / "pictures"
-        folder.mkdir(exist_ok=True)
-        drawn = [
-            {
-                "name": data.name,
-                "pos": data.pos[data.node_type == NodeType.CELL].numpy(),
-                "truth": cell_labels(data, label),
-                "prediction": prediction,
-                "classes": classes,
-            }
-            for data, prediction in zip(slices, predictions, strict=True)
-        ]
-        plot_truth_and_prediction(drawn, folder / f"{_slug(name)}-truth-and-prediction.png")
-        plot_confusion(confusion, classes, folder / f"{_slug(name)}-confusion.png")
-        plot_domains(drawn, folder / f"{_slug(name)}-domains.png")
+    def against_best(self) -> dict[str, Any] | None:
+        r"""See :meth:`benchmarks.tables.against_best`."""
+        return against_best(self.values["results"], self.metrics)
 
-    def summary(self) -> dict[str, dict]:
-        r"""Mean and standard deviation of each metric over the runs of each method."""
-        out: dict[str, dict] = {}
-        for name in dict.fromkeys(run["method"] for run in self.runs):
-            runs = [run for run in self.runs if run["method"] == name]
-            out[name] = {
-                metric: {
-                    "mean": float(np.mean([run[metric] for run in runs])),
-                    "std": float(np.std([run[metric] for run in runs])),
-                }
-                for metric in METRICS
-            }
-            out[name]["runs"] = len(runs)
-            out[name]["learned"] = None
-            if name.startswith("stofm"):  # The same operator, the same slices kept out.
-                start = name.replace("stofm-pretrained", "stofm").replace("stofm", "untrained", 1)
-                out[name]["learned"] = paired_difference(self.runs, name, start)
-            out[name]["seconds"] = float(np.mean([sum(run["seconds"].values()) for run in runs]))
-        return out
 
-    def table(self) -> str:
-        r"""The summary as a Markdown table, the best macro-F1 in bold."""
-        summary = self.summary()
-        rows = ["| method | macro-F1 | accuracy | learned | runs | seconds a run |"]
-        rows.append("|---|---|---|---|---|---|")
-        best = max((row["macro_f1"]["mean"] for row in summary.values()), default=None)
-        for name, row in summary.items():
-            f1, accuracy = (f"{row[m]['mean']:.3f} ± {row[m]['std']:.3f}" for m in METRICS)
-            f1 = f"**{f1}**" if row["macro_f1"]["mean"] == best else f1
-            learned = told(row["learned"])
-            rows.append(
-                f"| {name} | {f1} | {accuracy} | {learned} | {row['runs']} | {row['seconds']:.1f} |"
-            )
-        return "\n".join(rows)
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("results", nargs="+", type=Path, help="folders that hold results, at any depth")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--title", default="Benchmark", help="the title of the page")
+    parser.add_argument(
+        "--pictures", choices=WHICH, default="some",
+        help="of which rows: 'some' are SToFM, the best row and the best baseline (default: some)",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    try:
+        write_page(args.results, args.out, args.title, args.pictures)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"The page is in {args.out / 'report.html'}")
+    return 0
 
-    def against_best(self) -> str:
-        r"""What SToFM has above the best of the other rows, in a sentence."""
-        summary = self.summary()
-        others = {
-            name: row["macro_f1"]["mean"]
-            for name, row in summary.items()
-            if not name.startswith(("stofm", "model")) and "(unseen)" not in name
+
+def write_page(folders: Sequence[Path], out: Path, title: str = "Benchmark", which: str = "some"):
+    r"""Writes the page of some results.
+
+    Args:
+        folders (sequence of Path): Folders that hold :obj:`results.json`, at any depth.
+        out (Path): The folder of the page; made if need be.
+        title (str, optional): Its title. (default: :obj:`"Benchmark"`)
+        which (str, optional): The rows whose pictures are shown: :obj:`"some"`, :obj:`"all"` or
+            :obj:`"none"`. (default: :obj:`"some"`)
+
+    Raises:
+        FileNotFoundError: A folder holds no results.
+        ValueError: A file of results is damaged or holds none.
+    """
+    sections = read_sections(folders, which)
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = out / "report-pictures"
+    shutil.rmtree(pictures, ignore_errors=True)
+    shown = {}
+    for number, section in enumerate(sections):
+        for row, kinds in section.pictures.items():
+            for kind, path in kinds.items():
+                small = small_png(path)
+                to = pictures / f"{number + 1}-{slug(section.title)}-{slug(row)}-{slug(kind)}.png"
+                to.parent.mkdir(exist_ok=True)
+                write_atomically(to, lambda part, small=small: part.write_bytes(small))
+                shown[number, row, kind] = to
+    relative = {key: path.relative_to(out).as_posix() for key, path in shown.items()}
+    texts = {
+        out / "report.md": markdown_page(title, sections, relative),
+        out / "report.html": html_page(title, sections, shown),
+    }
+    write_together(
+        {
+            path: lambda part, text=text: part.write_text(text, encoding="utf-8")
+            for path, text in texts.items()
         }
-        if "stofm" not in summary or not others:
-            return ""
-        best = max(others, key=others.get)
-        difference = told(paired_difference(self.runs, "stofm", best))
-        return f"stofm against {best}, the best of the others: {difference}."
-
-    def finish(self, interrupted: bool = False) -> str:
-        r"""Writes the files a last time and returns what to print."""
-        self._write(finished=not interrupted, interrupted=interrupted)
-        lines = [self.table(), "", self.against_best(), f"Results are in {self.out}"]
-        if interrupted:
-            lines.insert(1, "\nInterrupted: the table holds the runs that were done.")
-        return "\n".join(lines)
-
-    def _write(self, **state):
-        results = {**self.settings, **state, "summary": self.summary(), "results": self.runs}
-        text = json.dumps(results, indent=2) + "\n"
-        write_atomically(self.out / "results.json", lambda path: path.write_text(text))
-        split = self.settings["split"]
-        page = (
-            f"# {self.settings['task']}: {self.settings['data']}\n\n{self.table()}\n\n"
-            f"{self.against_best()}\n\n"
-            f"Mean and standard deviation over runs; a run's score is the mean over slices. Learned: "
-            f"trained minus untrained macro-F1, paired over seeds and slices, with its bootstrap "
-            f"interval of 95 %. "
-            f"Split `{split}`. {SPLIT_NOTES[split]}\n"
-        )
-        write_atomically(self.out / "results.md", lambda path: path.write_text(page))
+    )
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w-]+", "-", name).strip("-")
+def read_sections(folders: Sequence[Path], which: str = "some") -> list[Section]:
+    r"""Reads results; the arguments are those of :meth:`write_page`."""
+    files = []
+    for folder in folders:
+        found = sorted(folder.rglob("results.json")) if folder.is_dir() else []
+        if not found:
+            raise FileNotFoundError(
+                f"There is no 'results.json' in '{folder}'; name a folder of results"
+            )
+        files += [path for path in found if path not in files]
+    read = [(path.parent, _read(path)) for path in files]
+    tasks = [values["task"] for _, values in read]
+    sections = []
+    for folder, values in read:
+        title = values["task"]
+        if tasks.count(title) > 1:  # Told apart by the folder of the data set.
+            data = folder.parent.name if folder.name == title else folder.name
+            title = f"{title}: {data}"
+        sections.append(Section(title, values, _pictures(folder / "pictures", values, which)))
+    return sections
 
 
-def _versions() -> dict[str, str]:
-    out = {"stofm_pyg": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            out[package] = version(package)
-        except PackageNotFoundError:
-            out[package] = "not installed"
-    return out
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        usable = all(key in values for key in ("task", "metrics", "results", "slices"))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"'{path}' is damaged ({error}); run the benchmark again") from error
+    if not usable:
+        raise ValueError(f"'{path}' is of another release of this benchmark; run it again with --fresh")
+    if not values["results"]:
+        raise ValueError(f"'{path}' holds no run that was done; run the benchmark again")
+    return values
+
+
+def _pictures(folder: Path, values: dict[str, Any], which: str) -> dict[str, dict[str, Path]]:
+    if which == "none" or not folder.is_dir():
+        return {}
+    summary, first = summarise(values["results"], values["metrics"]), values["metrics"][0]
+    rows = list(summary)
+    if which == "some":
+        wanted = ["stofm", best_row(summary, first), best_row(summary, first, baselines=True)]
+        rows = [name for name in dict.fromkeys(wanted) if name in summary]
+    # The longest name first: "pca" is the beginning of "pca-scaled".
+    names = sorted(summary, key=lambda name: -len(slug(name)))
+    found: dict[str, dict[str, Path]] = {name: {} for name in rows}
+    for path in sorted(folder.glob("*.png")):
+        name = next((name for name in names if path.stem.startswith(slug(name) + "-")), None)
+        if name in found:
+            found[name][path.stem[len(slug(name)) + 1 :]] = path
+    return {name: kinds for name, kinds in found.items() if kinds}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -83,6 +83,20 @@ def cell_labels(data: Data, label: str) -> np.ndarray:
     return data[label][data.node_type == NodeType.CELL].numpy()
 
 
+def check_labels(slices: Sequence[Data], label: str, classes: Sequence[str]):
+    r"""Raises if there are not two classes to tell apart, or hardly a cell to learn each from."""
+    labels = np.concatenate([cell_labels(data, label) for data in slices])
+    present, count = np.unique(labels[labels >= 0], return_counts=True)
+    if present.size < 2:
+        found = ", ".join(f"'{classes[c]}'" for c in present) or "no known label"
+        raise ValueError(f"--label {label} needs at least two classes (found {found})")
+    if 2 * (count == 1).sum() > present.size:
+        raise ValueError(
+            f"--label {label} has {present.size:,} classes for {count.sum():,} cells, most of one cell: "
+            f"it names cells rather than what they have in common; choose another column of obs"
+        )
+
+
 def _random_fold(which: int, rows: np.ndarray, seed: int) -> Fold:
     order = np.random.default_rng([seed, which]).permutation(rows)
     cut = max(1, round(0.2 * rows.size))

@@ -21,7 +21,7 @@ class Pretrained:
         device (str, optional): Where to train. (default: :obj:`"auto"`)
     """
 
-    learns = True
+    learns = seeded = True
 
     def __init__(self, preset: str = "small", config: dict | None = None, device: str = "auto"):
         self.config = PretrainConfig.from_dict(config or {}, PRESETS[preset])

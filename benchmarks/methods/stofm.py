@@ -1,6 +1,9 @@
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 
 from benchmarks.data import BenchmarkData
 from stofm_pyg.models import SToFM
@@ -16,9 +19,11 @@ class SToFMFitted:
         **kwargs (optional): Other arguments of :meth:`SToFM.fit`.
     """
 
-    learns = True
+    learns = seeded = True
 
     def __init__(self, preset: str = "small", config: Mapping | None = None, **kwargs):
+        #: Its number of parameters, and the median time of a step in milliseconds.
+        self.info: dict[str, float] = {}
         self.preset = preset
         self.config = dict(config or {})
         self.kwargs = kwargs
@@ -27,16 +32,26 @@ class SToFMFitted:
         self, data: BenchmarkData, seed: int = 0, without: int | None = None
     ) -> list[np.ndarray]:
         r"""The embedding of the cells of each slice."""
+        times: list[float] = []
+        sources = data.sources_without(without)
         model = SToFM.fit(
-            data.sources_without(without),
+            sources,
             settings=data.settings,
             preset=self.preset,
             config=self.config,
             seed=seed,
             progress=False,
-            **self.kwargs,
+            stop=lambda: bool(times.append(time.perf_counter())),  # Asked in every step; never stops.
+            **self.fit_arguments(data, sources),
         )
+        self.info = {"parameters": sum(p.numel() for p in model.parameters())}
+        if len(times) > 1:
+            self.info["ms_per_step"] = 1e3 * float(np.median(np.diff(times)))
         return data.divide([model.embed_anndata(source, seed=seed).numpy() for source in data.sources])
+
+    def fit_arguments(self, data: BenchmarkData, sources: Sequence[str | AnnData]) -> dict[str, Any]:
+        r"""Other arguments of :meth:`SToFM.fit` for some sources."""
+        return self.kwargs
 
 
 class Untrained(SToFMFitted):

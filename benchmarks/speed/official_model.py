@@ -37,12 +37,15 @@ def official_encoder(checkout: str | Path, seed: int = 0, **config: object) -> t
 
 
 def official_distances(data: Data, far: float = 100.0) -> Tensor:
-    r"""The distances of a subpatch as the official code takes them: dense :math:`(n, n)`, :obj:`far`
-    where there is no edge and zero on the diagonal."""
-    out = torch.full((data.num_nodes, data.num_nodes), far, device=data.edge_attr.device)
-    source, target = data.edge_index
-    out[target, source] = data.edge_attr.view(-1)
-    return out.fill_diagonal_(0.0)
+    r"""The distances of subpatches of one size as the official code takes them: dense
+    :math:`(B, n, n)`, :obj:`far` where there is no edge and zero on the diagonal."""
+    batch = data.get("batch")
+    number = 1 if batch is None else int(batch[-1]) + 1
+    size, (source, target) = data.num_nodes // number, data.edge_index
+    out = torch.full((number, size, size), far, device=data.edge_attr.device)
+    out[target // size, target % size, source % size] = data.edge_attr.view(-1)
+    out.diagonal(dim1=1, dim2=2).zero_()
+    return out
 
 
 def import_official(checkout: Path) -> ModuleType:

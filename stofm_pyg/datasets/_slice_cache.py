@@ -1,13 +1,11 @@
 import logging
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch_geometric.data import Data
 
-from stofm_pyg._files import save_torch, write_atomically
+from stofm_pyg._files import READ_ERRORS, load_torch, save_torch, write_atomically
 from stofm_pyg.datasets._conversion_key import conversion_key
 
 logger = logging.getLogger(__name__)
@@ -34,8 +32,8 @@ def load_slices(path: Path) -> list[Data] | None:
     if not path.exists():
         return None
     try:
-        return [Data.from_dict(mapping) for mapping in torch.load(path, weights_only=True)]
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        return [Data.from_dict(mapping) for mapping in load_torch(path)]
+    except READ_ERRORS as error:
         logger.warning("'%s' cannot be read and is made again: %s", path, error)
         return None
 

@@ -5,8 +5,10 @@ import re
 import anndata
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from benchmarks import run
+from benchmarks.ablations import ABLATIONS
 from benchmarks.head import predict_folds
 from benchmarks.methods import DEFAULT
 from benchmarks.methods.stofm import SToFMFitted
@@ -103,7 +105,8 @@ def test_the_row_is_that_of_the_public_lines(tissue, tmp_path):
     assert list(rows) == ["stofm", "model"]
     want = by_hand(adata.obsm["X_stofm"], tissue)
     assert rows["stofm"]["accuracy"]["mean"] == pytest.approx(want, abs=1e-6)
-    assert rows["model"] == {**rows["stofm"], "seconds": rows["model"]["seconds"]}
+    assert all(rows["model"][key] == rows["stofm"][key] for key in ("macro_f1", "accuracy", "runs"))
+    assert rows["stofm"]["parameters"] == sum(p.numel() for p in model.parameters())
     # So is that of the command line.
     fitted, embedded = tmp_path / "fitted", tmp_path / "embedded.h5ad"
     assert cli(["fit", str(tissue), "--preset", "tiny", "--out", str(fitted), "--workers", "0"]) == 0
@@ -133,6 +136,46 @@ def test_slices_that_were_not_seen(tissue, tmp_path, capsys):
     assert rows["stofm (unseen)"]["accuracy"] != rows["stofm"]["accuracy"]
     args = ("--data", tissue, "--unseen", "--split", "blocks", "--out", tmp_path / "b")
     assert "--unseen keeps test slices out; it goes with --split cross" in error_of(capsys, *args)
+
+
+def test_variants_of_the_model_are_rows(tissue, tmp_path):
+    names = ["mcm", "virtual-cells", "scaling", "read-out-context"]
+    args = ("--data", tissue, "--ablate", ",".join(names), "--runs", 1, "--out", tmp_path)
+    assert main(*args) == 0
+    results = results_of(tmp_path)
+    told = [ABLATIONS[name].told for name in names]
+    assert list(results["summary"]) == ["stofm", *(f"stofm, {text}" for text in told)]
+    full = results["summary"]["stofm"]
+    for text in told:
+        row = results["summary"][f"stofm, {text}"]
+        assert row["against"]["mean"] == pytest.approx(
+            row["macro_f1"]["mean"] - full["macro_f1"]["mean"]
+        )
+        assert row["against"]["pairs"] == 2 and row["macro_f1"] != full["macro_f1"]
+    assert "| against the full model |" in (tmp_path / "results.md").read_text()
+
+
+def test_cell_types_and_the_scores_of_each(tissue, tmp_path):
+    args = ["--task", "annotation", "--data", str(tissue), "--method", "pca", "--runs", "1"]
+    assert run.main([*args, "--preset", "tiny", "--out", str(tmp_path)]) == 0
+    results = results_of(tmp_path)
+    assert results["label"] == "cell_type" and results["task"] == "annotation"
+    (result,) = results["results"]
+    confusion = np.array(result["confusion"])
+    truth, guess = (
+        np.repeat(np.indices(confusion.shape)[axis].ravel(), confusion.ravel()) for axis in (0, 1)
+    )
+    want = f1_score(truth, guess, average=None, labels=np.unique(truth), zero_division=0)
+    assert list(result["class_f1"].values()) == pytest.approx(want)
+    assert len(set(result["class_f1"])) == len(want) > 5 and result["macro_f1"] > 0.3
+
+
+def test_a_label_that_names_cells(tissue, tmp_path, capsys):
+    adata = anndata.read_h5ad(tissue)
+    adata.obs["domain"] = [f"cell {number}" for number in range(adata.n_obs)]
+    adata.write_h5ad(tmp_path / "names.h5ad")
+    message = error_of(capsys, "--data", tmp_path / "names.h5ad", "--out", tmp_path / "out")
+    assert "--label domain has 500 classes for 500 cells, most of one cell" in message
 
 
 def test_another_conv_has_a_row_beside_the_se2_layer(tissue, tmp_path):
@@ -217,7 +260,8 @@ def test_ctrl_c_keeps_what_is_done(tissue, tmp_path, capsys, monkeypatch):
 
 def test_unknown_names_are_errors_that_list_the_known(tissue, tmp_path, capsys):
     args = ("--data", tissue, "--out", tmp_path)
-    assert "known: stofm, untrained, ring-pca" in error_of(capsys, *args, "--method", "pcaa")
+    message = error_of(capsys, *args, "--method", "pcaa")
+    assert "did you mean 'pca'? Known: stofm, untrained, ring-pca" in message
     assert "Did you mean 'GATv2Conv'" in error_of(capsys, *args, "--conv", "GATv3Conv")
     assert re.search("'domian'.*domain", error_of(capsys, *args, "--label", "domian"), re.S)
     assert re.search("'slise'.*slice", error_of(capsys, *args, "--slice-key", "slise"), re.S)

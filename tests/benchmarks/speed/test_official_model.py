@@ -2,7 +2,7 @@ import sys
 
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from benchmarks.speed.official_model import import_official, official_distances, official_encoder
 from tests.benchmarks.speed.official_checkout import write_checkout
@@ -31,4 +31,9 @@ def test_weights_depend_on_the_seed_alone(tmp_path):
 def test_distances_as_a_dense_matrix():
     edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     data = Data(edge_index=edge_index, edge_attr=torch.tensor([[0.5], [0.5], [2.0], [2.0]]), num_nodes=3)
-    assert official_distances(data).tolist() == [[0, 0.5, 100], [0.5, 0, 2], [100, 2, 0]]
+    expected = [[0, 0.5, 100], [0.5, 0, 2], [100, 2, 0]]
+    assert official_distances(data).tolist() == [expected]
+    batch = Batch.from_data_list([data, data])
+    batch.edge_attr = torch.cat([data.edge_attr, 3 * data.edge_attr])
+    far = [[0, 1.5, 100], [1.5, 0, 6], [100, 6, 0]]
+    assert official_distances(batch).tolist() == [expected, far]
