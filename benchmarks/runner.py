@@ -81,16 +81,18 @@ def run_task(args: Namespace) -> int:
         raise ValueError(f"--runs must be at least 1 (got {args.runs})")
     if args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1 (got {args.jobs})")
+    tasks = TasksBySeed(args)
     task = TASKS[args.task](args)
     rows = task.rows()
     check_writable(args.out)
     if not task.has_splits and (args.split or args.unseen):
         raise ValueError(f"Task '{task.name}' divides no cells; leave out --split and --unseen")
     try:
-        task.prepare()
+        task = tasks.of(args.seed)
     except ValueError as error:
         raise Unsuited(str(error)) from error
-    results = Results(args.out, task.metrics, task.lower, task.notes())
+    notes = task.notes() + (" Each run has a tissue of its own." if tasks.several else "")
+    results = Results(args.out, task.metrics, task.lower, notes.strip())
     told = {name: row.settings for name, row in rows.items()}
     results.start(told, args.fresh, **settings_of(task, rows))
     seeds = range(args.seed, args.seed + args.runs)
@@ -98,20 +100,45 @@ def run_task(args: Namespace) -> int:
         (seed, name)
         for seed in seeds
         for name, row in rows.items()
-        if (seed == args.seed or row.seeded or task.draws) and not results.has(name, seed)
+        if (seed == args.seed or row.seeded or task.draws or tasks.several)
+        and not results.has(name, seed)
     ]
     pictures = args.out / "pictures"
     pictures.mkdir(exist_ok=True)
     interrupted = False
     with logging_redirect_tqdm(), tqdm(total=len(work), desc=task.name, unit="row") as bar:
         try:
-            for name, seed, result in _results(task, rows, work, bar, pictures):
+            for name, seed, result in _results(tasks, rows, work, bar, pictures):
                 results.add(name, seed, rows[name].settings, result)
                 bar.update()
         except KeyboardInterrupt:
             interrupted = True
     print(results.finish(list(rows), interrupted=interrupted))
     return 130 if interrupted else 0
+
+
+class TasksBySeed:
+    r"""The prepared task of each seed: on generated tissue every run has a tissue of its own, since one
+    says little about others; on files all runs have the same.
+
+    Args:
+        args (Namespace): The options of the command line.
+    """
+
+    def __init__(self, args: Namespace):
+        self.args = args
+        self.several = not args.data
+        self._made: dict[int, Task] = {}
+
+    def of(self, seed: int) -> Task:
+        r"""The task of a seed."""
+        seed = seed if self.several else self.args.seed
+        if seed not in self._made:
+            self._made.clear()  # One tissue at a time.
+            task = TASKS[self.args.task](Namespace(**{**vars(self.args), "seed": seed}))
+            task.prepare()
+            self._made[seed] = task
+        return self._made[seed]
 
 
 class Unsuited(ValueError):
@@ -143,20 +170,24 @@ def settings_of(task: Task, rows: Mapping[str, Row]) -> dict[str, Any]:
 
 
 def _results(
-    task: Task, rows: Mapping[str, Row], work: Work, bar: tqdm, pictures: Path
+    tasks: TasksBySeed, rows: Mapping[str, Row], work: Work, bar: tqdm, pictures: Path
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    jobs = min(task.args.jobs, len(work))
+    args = tasks.args
+    jobs = min(args.jobs, len(work))
     if jobs > 1:
-        yield from _side_by_side(task.args, work, bar, pictures, jobs)
+        yield from _side_by_side(args, work, bar, pictures, jobs)
         return
     for seed, name in work:
-        bar.set_description(f"{task.name}: {name}, seed {seed}")
-        yield name, seed, _run(task, rows, name, seed, pictures)
+        bar.set_description(f"{args.task}: {name}, seed {seed}")
+        yield name, seed, _run(tasks, rows, name, seed, pictures)
 
 
-def _run(task: Task, rows: Mapping[str, Row], name: str, seed: int, pictures: Path) -> dict[str, Any]:
+def _run(
+    tasks: TasksBySeed, rows: Mapping[str, Row], name: str, seed: int, pictures: Path
+) -> dict[str, Any]:
+    task = tasks.of(seed)
     result = task.one_run(rows[name], seed)
-    if seed == task.args.seed:
+    if seed == tasks.args.seed:
         task.draw(slug(name), result, pictures)
     result.pop("drawn", None)
     return result
@@ -188,10 +219,8 @@ _mine: dict[str, Any] = {}
 
 def _begin(args: Namespace, threads: int):
     torch.set_num_threads(threads)
-    task = TASKS[args.task](args)
-    task.prepare()
-    _mine.update(task=task, rows=task.rows())
+    _mine.update(tasks=TasksBySeed(args), rows=TASKS[args.task](args).rows())
 
 
 def _in_child(name: str, seed: int, pictures: Path) -> dict[str, Any]:
-    return _run(_mine["task"], _mine["rows"], name, seed, pictures)
+    return _run(_mine["tasks"], _mine["rows"], name, seed, pictures)

@@ -32,6 +32,11 @@ class SToFMFitted:
         self, data: BenchmarkData, seed: int = 0, without: int | None = None
     ) -> list[np.ndarray]:
         r"""The embedding of the cells of each slice."""
+        model = self.fit(data, seed, without)
+        return data.divide([model.embed_anndata(source, seed=seed).numpy() for source in data.sources])
+
+    def fit(self, data: BenchmarkData, seed: int = 0, without: int | None = None) -> SToFM:
+        r"""The model that was trained on the slices."""
         times: list[float] = []
         sources = data.sources_without(without)
         model = SToFM.fit(
@@ -47,7 +52,7 @@ class SToFMFitted:
         self.info = {"parameters": sum(p.numel() for p in model.parameters())}
         if len(times) > 1:
             self.info["ms_per_step"] = 1e3 * float(np.median(np.diff(times)))
-        return data.divide([model.embed_anndata(source, seed=seed).numpy() for source in data.sources])
+        return model
 
     def fit_arguments(self, data: BenchmarkData, sources: Sequence[str | AnnData]) -> dict[str, Any]:
         r"""Other arguments of :meth:`SToFM.fit` for some sources."""

@@ -14,7 +14,7 @@ from stofm_pyg.data import SliceSettings
 def make_args(out, **changes):
     """The options of the command line."""
     args = {
-        "task": "counting", "data": None, "label": None, "split": None, "unseen": False, "runs": 2,
+        "task": "counting", "data": ["a.h5ad"], "label": None, "split": None, "unseen": False, "runs": 2,
         "seed": 0, "jobs": 1, "fresh": False, "out": out, "preset": "tiny", "device": "cpu",
         "conv": "SE2TransformerConv", "features": "auto", "ablate": None, "model": None,
         "missing_genes": 0.0, "method": "first,second", "reference": None, "slice_key": "slice",

@@ -62,8 +62,8 @@ def test_all_methods_on_generated_tissue(tmp_path, capsys):
     assert list(results["summary"]) == DEFAULT and "stofm-pretrained" not in DEFAULT
     for name, row in results["summary"].items():
         runs = [r for r in results["results"] if r["method"] == name]
-        # What sees no seed is run once.
-        assert [r["seed"] for r in runs] == ([5, 6] if name in ("stofm", "untrained") else [5])
+        # Each run has a tissue of its own.
+        assert [r["seed"] for r in runs] == [5, 6] and runs[0]["macro_f1"] != runs[1]["macro_f1"]
         assert row["macro_f1"]["mean"] == pytest.approx(np.mean([r["macro_f1"] for r in runs]))
         assert row["macro_f1"]["std"] == pytest.approx(np.std([r["macro_f1"] for r in runs]))
         for r in runs:
@@ -81,6 +81,15 @@ def test_all_methods_on_generated_tissue(tmp_path, capsys):
     assert "stofm-truth-and-prediction.png" in pictures
     for path in (tmp_path / "pictures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tissue_of_a_run_is_that_of_its_seed(tmp_path):
+    both, last = tmp_path / "both", tmp_path / "last"
+    assert main("--out", both, "--runs", 2, "--seed", 5, "--method", "pca,coordinates") == 0
+    assert main("--out", last, "--runs", 1, "--seed", 6, "--method", "pca,coordinates") == 0
+    runs = [[r for r in results_of(out)["results"] if r["seed"] == 6] for out in (both, last)]
+    assert [r["slices"] for r in runs[0]] == [r["slices"] for r in runs[1]]
+    assert "Each run has a tissue of its own" in (both / "results.md").read_text()
 
 
 def by_hand(embeddings, tissue, split="cross"):

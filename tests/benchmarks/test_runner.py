@@ -150,7 +150,7 @@ def test_a_row_that_breaks_does_not_take_other_tasks_with_it(tmp_path, monkeypat
 
 
 def test_rows_side_by_side_give_the_same(tmp_path):
-    options = {"task": "segmentation", "runs": 1, "method": "pca,coordinates"}
+    options = {"task": "segmentation", "data": None, "runs": 2, "method": "pca,coordinates"}
     assert run_task(make_args(tmp_path / "one", **options)) == 0
     assert run_task(make_args(tmp_path / "two", jobs=2, **options)) == 0
     one, two = (results_of(tmp_path / name) for name in ("one", "two"))
