@@ -65,6 +65,8 @@ setup(
         "readers": ["pyarrow>=17.0", "shapely>=2.0", "zarr>=2.18"],
         # What a release and a type check take beside the tests.
         "dev": ["mypy>=1.18", "pre-commit>=4.0", "twine>=6.0"],
+        # The pages, see `make docs`.
+        "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"],
         "test": ["hypothesis>=6.100", "pytest>=8.3", "ruff>=0.14"],
     },
 )

@@ -1,125 +1,155 @@
-r"""Whether pre-training loses anything when it is killed: `python benchmarks/faults.py [--kills 20]`.
+r"""Whether anything is lost when commands are killed: `python benchmarks/faults.py [--kills 100]`.
 
-Trains `python -m stofm_pyg pretrain` on a small generated corpus as a whole. Then again, while it gets
-SIGKILL (or SIGTERM, --signal TERM) at random moments and the same command is started anew, until it ends
-by itself. All curves must be the same to the last digit, weights and all other files to the last bit;
-exits with 1 if they are not.
+Runs corpus build, fit, pretrain, embed, the benchmark and its report on tiny generated slices. Then
+again, while each gets SIGKILL (or SIGTERM, --signal TERM) at random moments and is started anew, until
+it ends by itself. What bears its own name must be whole after each kill, and all curves and files in the
+end those of the run that was left alone, to the last bit; exits with 1 if they are not.
 """
 
-import argparse
-import hashlib
-import json
-import logging
 import os
-import random
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
-from time import perf_counter
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+# A fork must find no threads, and sums must not depend on how many there are.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import argparse  # noqa: E402
+import json  # noqa: E402
+import logging  # noqa: E402
+import platform  # noqa: E402
+import random  # noqa: E402
+import shutil  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+from collections.abc import Mapping  # noqa: E402
+from dataclasses import asdict, dataclass, field  # noqa: E402
+from datetime import date  # noqa: E402
+from pathlib import Path  # noqa: E402
+from time import perf_counter  # noqa: E402
 
-from stofm_pyg.corpus import build_corpus  # noqa: E402
-from stofm_pyg.data import GeneVocab, SliceSettings  # noqa: E402
-from stofm_pyg.datasets import generate_tissue  # noqa: E402
-from stofm_pyg.train import EXIT_TERMINATED  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-UNLIKE = ("cells_per_second", "loading_share", "memory_mib")  # The clock's and the machine's.
-WORKING = ("checkpoints", "tensorboard")
-CONFIG = {
-    "adaptation": {"num_steps": 10, "max_tokens": 1024},
-    "stage_1": {"num_epochs": 3, "save_every": 3, "evaluate_every": 8},
-    "stage_2": {"num_epochs": 2, "save_every": 2, "evaluate_every": 8, "max_tokens": 512},
-}
+from benchmarks.kills.children import run  # noqa: E402
+from benchmarks.kills.commands import NEEDS, SHARES, Command, commands, import_all, prepare  # noqa: E402
+from benchmarks.kills.content import broken, content, is_left  # noqa: E402
+from stofm_pyg import __version__  # noqa: E402
+from stofm_pyg._files import write_atomically  # noqa: E402
 
-
-def make_command(folder: Path, seed: int) -> list[str]:
-    r"""Builds a corpus of generated tissue, and returns what trains on it but for its :obj:`--out`."""
-    adata = generate_tissue(4, 160, num_genes=40, num_unobserved=0, seed=seed)
-    adata.write_h5ad(folder / "tissue.h5ad")
-    settings = SliceSettings(cells_per_part=40, radius=3.0, num_features=5, max_length=32)
-    build_corpus([folder / "tissue.h5ad"], folder / "corpus", GeneVocab.from_slices([adata]), settings)
-    (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    options = f"--preset tiny --seed {seed} --device cpu --resume auto --config {folder / 'config.json'}"
-    command = [sys.executable, "-m", "stofm_pyg", "pretrain", "--corpus", str(folder / "corpus")]
-    return command + options.split()
+SHORT = 12
 
 
-def run(command: Sequence[str], seconds: float | None = None, sent=signal.SIGKILL) -> bool:
-    r"""Runs a command, sends it and its children a signal after so many seconds, and returns whether it
-    ended by itself. Raises a :class:`ValueError` if it failed."""
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
-    try:
-        errors = process.communicate(timeout=seconds)[1]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, sent)
-        errors = process.communicate()[1]
-        if process.returncode == (EXIT_TERMINATED if sent == signal.SIGTERM else -sent):
-            return False
-    if process.returncode != 0:
-        raise ValueError(f"The run ended with exit code {process.returncode}: {errors[-500:].strip()}")
-    return True
+@dataclass
+class Found:
+    r"""What came of a command that was killed.
+
+    Args:
+        seconds (float): How long it takes when it is left alone.
+        kills (int): How often it was killed.
+        ends (int): How often it then ended by itself.
+        files (int): The files that were compared each time.
+        curves (int): The curves that were compared each time.
+        wrong (list[str]): What was not whole, or not as it should be.
+    """
+
+    seconds: float
+    kills: int = 0
+    ends: int = 0
+    files: int = 0
+    curves: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def compare(self, one: Mapping[str, object], other: Mapping[str, object], out: Path):
+        r"""Compares what a run left behind with what it should have."""
+        self.ends += 1
+        self.curves = sum(isinstance(value, list) for value in one.values())
+        self.files = len(one) - self.curves
+        names = sorted({*one, *other})
+        self.wrong += [f"different: {name}" for name in names if one.get(name) != other.get(name)]
+        self.wrong += [f"left behind: {p.relative_to(out)}" for p in out.rglob("*") if is_left(p)]
 
 
-def interrupt(command: Sequence[str], kills: int, start: float, training: float, seed: int, sent):
-    r"""Runs a command to its end, ended by signals at random moments of the seconds of its training,
-    which follow those of its start; returns how many signals there were."""
-    draw = random.Random(seed)
-    moments = sorted(draw.uniform(0, training) for _ in range(kills))
-    for number, (before, moment) in enumerate(zip([0.0, *moments], moments, strict=False)):
-        seconds = start + moment - before
-        if run(command, seconds, sent):
-            return number
-        print(f"{number + 1:3d}  {sent.name} after {seconds:.1f} s", flush=True)
-    run(command)
-    return kills
+def kill(
+    command: Command, folder: Path, kills: int, draw: random.Random, sent: signal.Signals
+) -> Found:
+    r"""Kills a command at random moments, starts it again until it ends, and compares what is there.
 
-
-def content(out: Path) -> dict[str, object]:
-    r"""The points of each curve of a run, and a hash of each of its other files, but for checkpoints."""
-    found: dict[str, object] = {}
-    for folder in (out / "tensorboard").glob("*"):
-        events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-        for tag in events.Tags()["scalars"]:
-            if not tag.endswith(UNLIKE):  # Written out, as nothing equals NaN, and zero its negative.
-                found[f"{folder.name}/{tag}"] = [(e.step, repr(e.value)) for e in events.Scalars(tag)]
-    for path in (path for path in out.rglob("*") if path.is_file()):
-        name = path.relative_to(out)
-        if name.parts[0] not in WORKING and path.suffix != ".tmp":  # Killed runs leave temporary files.
-            found[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    Args:
+        command (Callable): Writes to a folder that it is given.
+        folder (Path): Where to.
+        kills (int): How often it is killed.
+        draw (random.Random): Draws the moments, from its start to the time that it takes.
+        sent (signal.Signals): What it is killed by.
+    """
+    whole, out, log = folder / "whole", folder / "broken", folder / "log"
+    before = perf_counter()
+    run(lambda: command(whole), log)
+    found = Found(perf_counter() - before)
+    expected = content(whole)
+    while found.kills < kills:
+        if run(lambda: command(out), log, draw.uniform(0, found.seconds), sent):
+            found.compare(expected, content(out), out)
+            shutil.rmtree(out)
+            continue
+        found.kills += 1
+        found.wrong += [f"not whole: {name}" for name in broken(out)]
+    run(lambda: command(out), log)
+    found.compare(expected, content(out), out)
     return found
+
+
+def shares(kills: int, names: list[str]) -> dict[str, int]:
+    r"""Deals kills to commands, each at least one."""
+    total = sum(SHARES[name] for name in names)
+    dealt = {name: max(1, kills * SHARES[name] // total) for name in names}
+    for name in sorted(names, key=lambda name: -SHARES[name])[: max(0, kills - sum(dealt.values()))]:
+        dealt[name] += 1
+    return dealt
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20, help="signals that are sent (default: 20)")
+    parser.add_argument("--kills", type=int, default=100, help="of all commands (default: 100)")
+    parser.add_argument("--short", action="store_true", help=f"{SHORT} kills")
+    parser.add_argument("--only", default=",".join(SHARES), help="of the commands (default: all)")
     parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL", help="default: KILL")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--out", type=Path, help="a JSON file for what was found")
     args = parser.parse_args(argv)
+    names = args.only.split(",")
+    unknown = [name for name in names if name not in SHARES]
+    if unknown:
+        parser.error(f"--only: unknown command '{unknown[0]}'; known: {', '.join(SHARES)}")
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # It tells of each break.
+    sent, draw, start = signal.Signals[f"SIG{args.signal}"], random.Random(args.seed), perf_counter()
+    results: dict[str, Found] = {}
     with tempfile.TemporaryDirectory() as name:
-        sent, times = signal.Signals[f"SIG{args.signal}"], []
-        command = make_command(Path(name), args.seed)
-        for _ in range(2):  # The second time nothing is left to do but to start.
-            times.append(perf_counter())
-            run([*command, "--out", f"{name}/whole"])
-        start = perf_counter() - times[1]
-        training = max(0.0, times[1] - times[0] - start)
-        broken = [*command, "--out", f"{name}/broken"]
-        killed = interrupt(broken, args.kills, start, training, args.seed, sent)
-        one, other = content(Path(name, "whole")), content(Path(name, "broken"))
-    wrong = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
-    points = [len(value) for value in one.values() if isinstance(value, list)]
-    print(f"{killed} times {sent.name}, {perf_counter() - times[0]:.0f} s")
-    print(f"{len(points)} curves of {sum(points)} points and {len(one) - len(points)} files compared")
-    print("".join(f"DIFFERENT: {name}\n" for name in wrong) or "Nothing differs.")
+        folder = Path(name)
+        import_all()
+        parts = [NEEDS[command] for command in names if command in NEEDS]
+        run(lambda: prepare(folder, args.seed, parts), folder / "log")
+        known = commands(folder, args.seed)
+        for command, kills in shares(SHORT if args.short else args.kills, names).items():
+            (folder / f"killed-{command}").mkdir()
+            found = kill(known[command], folder / f"killed-{command}", kills, draw, sent)
+            results[command] = found
+            print(
+                f"{command:9s} {found.kills:4d} kills, {found.ends:3d} ends, {found.files:3d} files and "
+                f"{found.curves:2d} curves compared each time, {found.seconds:.1f} s undisturbed: "
+                f"{len(found.wrong)} wrong",
+                flush=True,
+            )
+            print("".join(f"    {line}\n" for line in found.wrong), end="", flush=True)
+    wrong = sum(len(found.wrong) for found in results.values())
+    total = sum(found.kills for found in results.values())
+    print(f"{total} times {sent.name}, {perf_counter() - start:.0f} s: {wrong or 'nothing'} wrong")
+    if args.out is not None:
+        values = {
+            "date": str(date.today()), "version": __version__, "python": platform.python_version(),
+            "signal": sent.name, "seed": args.seed, "kills": total, "wrong": wrong,
+            "commands": {name: asdict(found) for name, found in results.items()},
+        }  # fmt: skip
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(values, indent=1) + "\n"
+        write_atomically(args.out, lambda part: part.write_text(text, encoding="utf-8"))
     return 1 if wrong else 0
 
 

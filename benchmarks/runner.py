@@ -22,6 +22,7 @@ from benchmarks.rows import Row
 from benchmarks.tables import slug
 from benchmarks.tasks import TASKS
 from benchmarks.tasks.task import Task
+from stofm_pyg._files import locked
 from stofm_pyg.train import find_device
 
 Work = list[tuple[int, str]]
@@ -91,6 +92,12 @@ def run_task(args: Namespace) -> int:
         task = tasks.of(args.seed)
     except ValueError as error:
         raise Unsuited(str(error)) from error
+    with locked(args.out):
+        return _run_rows(args, tasks, rows)
+
+
+def _run_rows(args: Namespace, tasks: "TasksBySeed", rows: Mapping[str, Row]) -> int:
+    task = tasks.of(args.seed)
     notes = task.notes() + (" Each run has a tissue of its own." if tasks.several else "")
     results = Results(args.out, task.metrics, task.lower, notes.strip())
     told = {name: row.settings for name, row in rows.items()}

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from stofm_pyg import _files
 from stofm_pyg._files import (
     file_hash,
+    hashes,
     save_torch,
     saved_together,
     write_atomically,
@@ -79,7 +79,7 @@ def test_hash_of_a_file(tmp_path_factory, content, block):
     path = tmp_path_factory.mktemp("hash") / "file"
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_files, "BYTES_PER_READ", block)
+        patch.setattr(hashes, "BYTES_PER_READ", block)
         assert file_hash(path) == hashlib.sha256(content).hexdigest()
 
 
@@ -91,6 +91,8 @@ def test_hash_of_a_file(tmp_path_factory, content, block):
         (OSError(28, "Can't synchronously write data (file write failed: time = now\n, buf = 0x5)"), 28),
         (OSError(122, "Disk quota exceeded"), 122),
         (OSError(5, "Input/output error"), 5),
+        (PermissionError(13, "Permission denied", ".note.txt.0a1b2c3d.tmp"), 13),
+        (OSError(30, "Read-only file system"), 30),
     ],
 )
 def test_a_disk_that_refuses_is_an_oserror_of_one_sentence(tmp_path, error, number):
@@ -109,7 +111,7 @@ def test_a_disk_that_refuses_is_an_oserror_of_one_sentence(tmp_path, error, numb
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("a shape"), ValueError("os error"), PermissionError(13, "no")]
+    "error", [RuntimeError("a shape"), ValueError("os error"), FileNotFoundError(2, "no")]
 )
 def test_other_errors_stay_what_they_are(tmp_path, error):
     def write(temporary):

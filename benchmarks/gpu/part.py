@@ -46,8 +46,8 @@ class Part:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**values, "machine": self._machine}) + "\n")
         self.num_rows += 1
-        shown = (number(value) if isinstance(value, float) else str(value) for value in values.values())
-        print("  ".join(shown), flush=True)
+        shown = {k: number(v) if isinstance(v, float) else str(v) for k, v in values.items()}
+        print(", ".join(f"{key} {value}" for key, value in shown.items()), flush=True)
 
     @classmethod
     def main(cls, run: Callable[["Part"], None], argv: list[str] | None = None) -> int:

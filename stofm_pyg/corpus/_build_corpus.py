@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from anndata import AnnData
-from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
+from stofm_pyg._files import locked
 from stofm_pyg.corpus.convert_slice import convert_slice
 from stofm_pyg.corpus.corpus import Corpus
-from stofm_pyg.corpus.failed_slices import FailedSlices, Failure
+from stofm_pyg.corpus.failed_slices import SLICE_ERRORS, FailedSlices, Failure, reason_of
 from stofm_pyg.corpus.feature_store import FeatureStore
 from stofm_pyg.corpus.jobs import exit_with_parent, run_jobs
 from stofm_pyg.corpus.manifest import FEATURES, ORTHOLOGUES, VOCAB, summary, write_manifest
@@ -26,20 +26,6 @@ from stofm_pyg.data.slices.files import file_paths
 from stofm_pyg.data.slices.reader import SliceReader
 
 logger = logging.getLogger(__name__)
-
-# What a slice may fail by without loss to the others.
-SLICE_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-)
 
 
 class CellFeatures(Protocol):
@@ -93,6 +79,7 @@ def build_corpus(
 
     Raises:
         FileNotFoundError: A file does not exist.
+        OSError: Nothing can be written to the folder, or another process builds there.
         FailedSlices: Slices could not be converted. All others are in the corpus by then.
     """
     files = file_paths(files, links=True)  # Two names of one file fail as one slice that is there twice.
@@ -111,7 +98,24 @@ def build_corpus(
     if vocab is not None:
         table = Orthologues.read(settings.orthologues if orthologues is None else orthologues)
     directory = Path(out).expanduser()
-    directory.mkdir(parents=True, exist_ok=True)
+    with locked(directory, shared=of > 1):
+        return _build(
+            files, directory, vocab, settings, features, table, share, workers, progress
+        )
+
+
+def _build(
+    files: Sequence[Path],
+    directory: Path,
+    vocab: GeneVocab | None,
+    settings: SliceSettings,
+    features: CellFeatures | None,
+    table: Orthologues | None,
+    share: tuple[int, int],
+    workers: int,
+    progress: bool,
+) -> Corpus:
+    number, of = share
     store = None
     if features is not None:
         features.save(directory / FEATURES)
@@ -196,7 +200,7 @@ class _Convert:
                 store = corpus_store(directory, settings, self.features)
                 store.write(Shard(_entry(directory, item.key), directory), x)
         except SLICE_ERRORS as error:
-            return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            return reason_of(error)
         return None
 
 

@@ -42,7 +42,7 @@ def corpus_in_memory(
         The corpus, and its features where they are not made of tokens.
 
     Raises:
-        ValueError: A slice cannot be converted.
+        ValueError: A slice cannot be converted, or is there twice.
     """
     marks = shard_marks(settings, vocab, orthologues)
     store = None if features is None else FeatureStore(settings)
@@ -56,6 +56,9 @@ def corpus_in_memory(
         key = shard_key(content_hash(adata), name, marks)
         several = len(reader.rows) > 1 or not prefix
         full = ":".join(part for part in (prefix, name if several else "") if part) or "slice"
+        same = next((shard.name for shard in shards if shard.key == key), None)
+        if same is not None:
+            raise ValueError(f"The slice '{full}' is '{same}' once more; pass each slice once")
         shard = _shard(full, str(reader.path or ""), name, key, tensors, report, vocab)
         if features is not None:
             store.write(shard, features.encode(adata))

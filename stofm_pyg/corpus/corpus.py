@@ -3,10 +3,12 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from stofm_pyg._files import file_hash
 from stofm_pyg.corpus.manifest import FEATURES, ORTHOLOGUES, VOCAB, read_manifest
 from stofm_pyg.corpus.shard import Shard
 from stofm_pyg.data import GeneVocab, SliceSettings
@@ -14,6 +16,8 @@ from stofm_pyg.data.errors import unknown_key
 from stofm_pyg.data.genes.orthologues import Orthologues
 
 logger = logging.getLogger(__name__)
+
+KEY = re.compile(r"\w[\w-]*")
 
 
 class Corpus:
@@ -47,6 +51,8 @@ class Corpus:
             self.shards = [Shard(entry, self.directory, self._vocabulary) for entry in content["slices"]]
             #: The names of slices that have not been made, or could not be.
             self.missing = [entry["name"] for entry in content["missing"]]
+            for entry in content["slices"]:
+                _check_key(entry["key"], self.directory)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"The manifest of '{self.directory}' is damaged: {type(error).__name__}: {error}. Run "
@@ -163,11 +169,29 @@ class Corpus:
         out.missing = []
         return out
 
+    def damaged(self, share: tuple[int, int] = (0, 1)) -> list[Path]:
+        r"""Returns the shards whose content is not what was written. Reads all of them.
+
+        Args:
+            share (tuple[int, int], optional): :obj:`(k, n)` looks at the :math:`k`-th of :math:`n`
+                shares, from 0 on. (default: :obj:`(0, 1)`)
+        """
+        shards = [shard for shard in self.shards[share[0] :: share[1]] if shard.path is not None]
+        return [shard.path for shard in shards if file_hash(shard.path) != shard.entry["sha256"]]
+
     def __len__(self) -> int:
         return len(self.shards)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({len(self)} slices, {self.num_cells:,} cells)"
+
+
+def _check_key(key: str, directory: Path):
+    if not isinstance(key, str) or KEY.fullmatch(key) is None:
+        raise ValueError(
+            f"The manifest of '{directory}' names a shard {key!r}, which is no name of a file in its "
+            f"folder; take the corpus from its original source"
+        )
 
 
 def _check_size(shard: Shard):

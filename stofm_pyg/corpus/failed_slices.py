@@ -1,6 +1,22 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from safetensors import SafetensorError
+
+# What a slice may fail by without loss to the others.
+SLICE_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+
 
 class Failure(NamedTuple):
     r"""A slice that could not be converted; its name is empty if its file could not be read at all."""
@@ -32,3 +48,8 @@ class FailedSlices(ValueError):
             f"{number} failed; what could be made is in '{directory}'. Mend or leave out what failed "
             f"and run it again, which makes only what is missing. {told}"
         )
+
+
+def reason_of(error: Exception) -> str:
+    r"""Returns why a slice failed; errors that others raise are named by their kind."""
+    return str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"

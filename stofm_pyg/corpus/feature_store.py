@@ -6,7 +6,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch_geometric.data import Data
 
-from stofm_pyg.corpus.shard import Shard, TensorsInMemory, open_safetensors
+from stofm_pyg.corpus.shard import Shard, TensorsInMemory, is_as_written, open_safetensors
 from stofm_pyg.corpus.shard_file import save_tensors
 from stofm_pyg.data import SliceSettings
 from stofm_pyg.data.slices.convert import add_virtual_cells
@@ -65,7 +65,7 @@ class FeatureStore:
             return
         path = self._path(shard)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(path, tensors, FORMAT, VERSION, self._key(shard))
+        save_tensors(path, tensors, FORMAT, VERSION, self._key(shard), with_digest=True)
 
     def write_rings(self, shard: Shard):
         r"""Keeps the mean features of rings around the cells of a shard, if they are not there yet.
@@ -73,14 +73,15 @@ class FeatureStore:
         Raises:
             FileNotFoundError: There are no features of the shard.
         """
-        if self._rings(shard) is not None:
+        if self._rings(shard, whole=True) is not None:
             return
         rings = ring_means(self.open(shard).get_tensor("x"), shard.pos)
         rings = rings / rings.square().mean(dim=(0, 2), keepdim=True).sqrt().clamp(min=1e-8)
         if self.directory is None:
             self._memory[shard.key]["rings"] = rings
         else:
-            save_tensors(self._path(shard, "-rings"), {"rings": rings}, FORMAT, VERSION, shard.key)
+            path = self._path(shard, "-rings")
+            save_tensors(path, {"rings": rings}, FORMAT, VERSION, shard.key, with_digest=True)
 
     def open_rings(self, shard: Shard) -> Tensor:
         r"""Returns the mean features of rings around the cells of a shard, mapped from their file.
@@ -93,20 +94,24 @@ class FeatureStore:
             raise FileNotFoundError(f"There are no rings of '{shard.name}'; write them first")
         return rings
 
-    def _rings(self, shard: Shard) -> Tensor | None:
+    def _rings(self, shard: Shard, whole: bool = False) -> Tensor | None:
         if self.directory is None:
             return self._memory.get(shard.key, {}).get("rings")
         try:
             file = open_safetensors(self._path(shard, "-rings"), FORMAT, VERSION, shard.key)
+            if whole and not is_as_written(file):
+                return None
             rings = file.get_tensor("rings")
         except (FileNotFoundError, ValueError, SafetensorError):
             return None
         return rings if rings.size(0) == shard.num_cells else None
 
     def has(self, shard: Shard) -> bool:
-        r"""Whether whole features of a shard are kept."""
+        r"""Whether whole features of a shard are kept. Reads all of them."""
         try:
             file = self.open(shard)
+            if self.directory is not None and not is_as_written(file):
+                return False
             rows = [file.get_slice(name) for name in ("x", "cluster")]
             shapes = [getattr(row, "shape", None) or row.get_shape() for row in rows]
         except (FileNotFoundError, ValueError, SafetensorError):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from stofm_pyg import __version__
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import checked, sealed, write_atomically
 from stofm_pyg.corpus.plan import PlannedSlice
 from stofm_pyg.corpus.shard_file import read_report
 from stofm_pyg.data import SliceSettings
@@ -33,7 +33,7 @@ def write_manifest(
     """
     content = _manifest(directory, planned, settings, fingerprint)
     while True:
-        text = json.dumps(content, indent=1) + "\n"
+        text = json.dumps(sealed(content), indent=1) + "\n"
         path = directory / MANIFEST
         write_atomically(path, lambda part, text=text: part.write_text(text, encoding="utf-8"))
         now = _manifest(directory, planned, settings, fingerprint)
@@ -59,7 +59,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"'{directory}' is no corpus: it has no '{MANIFEST}'. {mend}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"'{path}' is damaged ({error}). Run 'corpus build' again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"'{path}' is no manifest of a corpus. {mend}")
@@ -68,7 +68,10 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"'{path}' has version {content.get('version')!r} of the format, this release of stofm_pyg "
             f"reads version {VERSION}. Update stofm_pyg, or make the corpus again."
         )
-    return content
+    try:
+        return checked(content)
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged ({error}). Run 'corpus build' again.") from error
 
 
 def summary(content: dict[str, Any]) -> str:

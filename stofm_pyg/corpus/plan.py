@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stofm_pyg._files import file_hash, write_atomically
-from stofm_pyg.corpus.failed_slices import Failure
+from stofm_pyg.corpus.failed_slices import SLICE_ERRORS, Failure, reason_of
 from stofm_pyg.corpus.shard_file import VERSION
 from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.data.genes.orthologues import Orthologues
@@ -104,8 +104,8 @@ def plan_slices(
     def look(file: Path) -> tuple[list[str], str] | Failure:
         try:
             return list(SliceReader(file, settings).rows), hashes(file)
-        except (OSError, ValueError) as error:
-            return Failure(file, "", str(error))
+        except SLICE_ERRORS as error:
+            return Failure(file, "", reason_of(error))
 
     files = sorted(files)
     with ThreadPoolExecutor(workers) as pool:

@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from stofm_pyg.corpus.shard_file import FORMAT, MARK, VERSION, mark, shard_path
+from stofm_pyg.corpus.shard_file import DIGEST, FORMAT, MARK, VERSION, mark, shard_path, tensors_digest
 from stofm_pyg.data import CellTokens
 
 
@@ -152,6 +152,14 @@ def open_safetensors(path: Path, form: str, version: int, key: str):
     except SafetensorError as error:
         raise ValueError(f"'{path}' is truncated or damaged ({error}). {mend}") from error
     found, wanted = (file.metadata() or {}).get(MARK), mark(form, version, key)
+    found = None if found is None else found.partition(DIGEST)[0]
     if found != wanted:
         raise ValueError(f"'{path}' holds {found!r}, expected {wanted!r}. {mend}")
     return file
+
+
+def is_as_written(file) -> bool:
+    r"""Whether the tensors of an open file are those that were written; reads all of it. What has no
+    hash of them passes."""
+    digest = file.metadata()[MARK].partition(DIGEST)[2]
+    return not digest or tensors_digest({name: file.get_tensor(name) for name in file.keys()}) == digest

@@ -1,5 +1,10 @@
 import difflib
+import reprlib
 from collections.abc import Iterable
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict = 2, 4, 4, 4
+_SHORT.maxstring, _SHORT.maxother = 80, 80
 
 
 def unknown_key(key: str, where: str, known: Iterable[str], mend: str = "") -> ValueError:
@@ -22,3 +27,9 @@ def unknown_key(key: str, where: str, known: Iterable[str], mend: str = "") -> V
     if mend:
         parts.append(mend)
     return ValueError(" ".join(parts))
+
+
+def shown(value: object) -> str:
+    r"""Returns a value for a message, shortened: lists of ten times the same list, ten times over, are
+    small and would fill the memory when they are written out."""
+    return _SHORT.repr(value)

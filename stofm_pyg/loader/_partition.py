@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.utils import coalesce, index_to_mask, to_undirected
+from torch_geometric.utils import coalesce, index_to_mask, remove_self_loops, to_undirected
 
 from stofm_pyg.transforms.neighbors import nearest_neighbors
 
@@ -10,13 +10,16 @@ NEIGHBORS_OF_ISOLATED = 3
 
 
 def metis_partition(edge_index: Tensor, pos: Tensor, num_parts: int, seed: int) -> Tensor:
-    r"""The part of each node :math:`(N)`: METIS' multilevel k-way partition of a symmetric graph."""
+    r"""The part of each node :math:`(N)`: METIS' multilevel k-way partition of a graph, whose edges
+    count in both directions."""
     num_nodes = pos.size(0)
     if num_parts == 1:
         return torch.zeros(num_nodes, dtype=torch.long)
     import pymetis
 
-    edge_index = _join_isolated(edge_index, pos)
+    # METIS reads beyond its arrays where an edge has no reverse, or ends where it begins.
+    edge_index, _ = remove_self_loops(edge_index)
+    edge_index = _join_isolated(torch.cat([edge_index, edge_index.flip(0)], dim=1), pos)
     row, col = coalesce(edge_index, num_nodes=num_nodes)
     start = torch.zeros(num_nodes + 1, dtype=torch.long)
     start[1:] = torch.bincount(row, minlength=num_nodes).cumsum(0)

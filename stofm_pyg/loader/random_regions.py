@@ -1,16 +1,16 @@
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 
-from stofm_pyg._seeds import seeded_draw
+from stofm_pyg._seeds import mixed_seed, seeded_draw
 from stofm_pyg.nn.node_type import NodeType, node_types
 
 MAX_TREES = 64
@@ -35,7 +35,9 @@ class RandomRegions(Dataset):
     A region is the cells nearest to a random cell, together with the slice's virtual cells. In a pass
     each slice has about as many regions as it takes to cover it, around cells from everywhere in it.
 
-    Item :obj:`[i]`, or :obj:`[i, draw]` in another pass, depends on the seed and these numbers alone.
+    Item :obj:`[i]`, or :obj:`[i, draw]` in another pass, depends on the seed and these numbers alone. A
+    plain :class:`~torch.utils.data.DataLoader` asks for the same items in each pass, unless it is given
+    :meth:`sampler`.
 
     Args:
         slices (sequence of Data or RegionSource): The slices.
@@ -95,6 +97,17 @@ class RandomRegions(Dataset):
             data = self._region(index)
             return data if self.transform is None else self.transform(data)
 
+    def sampler(self, shuffle: bool = True) -> Sampler:
+        r"""Returns what a loader takes as its sampler, which names other items at each pass.
+
+        Args:
+            shuffle (bool, optional): Shuffle anew at every pass. (default: :obj:`True`)
+
+        Example:
+            >>> loader = DataLoader(regions, sampler=regions.sampler(), batch_size=4)
+        """
+        return _Passes(len(self), shuffle, self.seed)
+
     def _region(self, index: int) -> Data:
         which = int(self.slice_of[index])
         source, tree = self.sources[which], self._tree(which)
@@ -121,6 +134,22 @@ class RandomRegions(Dataset):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({len(self)}, slices={len(self.sources)})"
+
+
+class _Passes(Sampler):
+    def __init__(self, length: int, shuffle: bool, seed: int):
+        self.length, self.shuffle, self.seed = length, shuffle, seed
+        self.draw = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        draw, self.draw = self.draw, self.draw + 1
+        generator = torch.Generator().manual_seed(mixed_seed([self.seed, draw]))
+        order = torch.randperm(self.length, generator=generator).tolist()
+        for index in order if self.shuffle else range(self.length):
+            yield index, draw
+
+    def __len__(self) -> int:
+        return self.length
 
 
 class _InMemory:

@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from stofm_pyg._files import file_hash, write_atomically
+from stofm_pyg._files import checked, file_hash, saving, sealed, write_atomically
 from stofm_pyg.data import SliceSettings
 from stofm_pyg.models.domains import Domains
 from stofm_pyg.models.features import load_features
@@ -20,6 +19,8 @@ from stofm_pyg.models.read_out import ReadOut
 CONFIG, WEIGHTS, FEATURES, DOMAINS = "config.json", "model.safetensors", "features", "domains"
 CARD = "README.md"
 FORMAT = 3
+# No configuration asks for more than there is by sizes up to this.
+USUAL_SIZE = 4096
 
 
 def save_model(model: Any, directory: Path, card: str | None = None):
@@ -28,10 +29,7 @@ def save_model(model: Any, directory: Path, card: str | None = None):
     All is written to a folder beside the old one first; what was there is replaced last, the
     configuration, which holds a hash of the weights, after everything else.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    part = directory / f".saving-{secrets.token_hex(4)}"
-    part.mkdir()
-    try:
+    with saving(directory) as part:
         state = {
             key: value.detach().cpu().contiguous()
             for key, value in model.state_dict().items()
@@ -42,6 +40,7 @@ def save_model(model: Any, directory: Path, card: str | None = None):
             model.features.save(part / FEATURES)
         if model.found_domains is not None:
             model.found_domains.save(part / DOMAINS)
+        found = part / DOMAINS / "domains.safetensors"
         config = {
             "format": FORMAT,
             "model": model.config,
@@ -51,9 +50,10 @@ def save_model(model: Any, directory: Path, card: str | None = None):
             "fitted_to": model.fitted_to,
             "weights": file_hash(part / WEIGHTS),
             "features": None if model.features is None else model.features.fingerprint(),
+            "domains": file_hash(found) if found.is_file() else None,
             "parts": [name for name in (FEATURES, DOMAINS) if (part / name).is_dir()],
         }
-        text = json.dumps(config, indent=2) + "\n"
+        text = json.dumps(sealed(config), indent=2) + "\n"
         write_atomically(part / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
         if card is not None:
             write_atomically(part / CARD, lambda path: path.write_text(card, encoding="utf-8"))
@@ -65,8 +65,6 @@ def save_model(model: Any, directory: Path, card: str | None = None):
         for name in (CARD, WEIGHTS, CONFIG):
             if (part / name).is_file():
                 os.replace(part / name, directory / name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_model(kind: type, directory: Path) -> Any:
@@ -80,13 +78,17 @@ def read_model(kind: type, directory: Path) -> Any:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         number = config.get("format")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"'{path}' is damaged ({error}); copy or save the model again") from error
     if number != FORMAT:
         raise ValueError(
             f"'{path}' is of format {number!r}, this release of stofm_pyg reads format {FORMAT}; "
             f"update stofm_pyg, or save the model again by the release that made it"
         )
+    try:
+        config = checked(config)
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged ({error}); copy or save the model again") from error
     if config.get("weights") != file_hash(directory / WEIGHTS):
         raise ValueError(
             f"'{directory / WEIGHTS}' is damaged, or not the file that belongs to '{path}'; copy or "
@@ -99,11 +101,12 @@ def read_model(kind: type, directory: Path) -> Any:
                 f"'{directory}' has no folder '{name}'; copy the model again, as a whole"
             )
     try:
+        weights = load_file(directory / WEIGHTS)
+        _check_sizes(config["model"], weights)
         model = kind(**config["model"])
         model.settings = SliceSettings.from_dict(config["settings"])
         model.read_out = ReadOut.from_dict(config["read_out"])
         model.fitted_to = config.get("fitted_to")
-        weights = load_file(directory / WEIGHTS)
         for label, classes in config["heads"].items():
             size = weights[f"heads.{label}.mean"].numel()
             model.heads[label] = LabelHead(size, classes)
@@ -124,5 +127,20 @@ def read_model(kind: type, directory: Path) -> Any:
                 f"or save the model again, as a whole"
             )
     if DOMAINS in parts:
+        found = directory / DOMAINS / "domains.safetensors"
+        if found.is_file() and config.get("domains") not in (None, file_hash(found)):
+            raise ValueError(
+                f"'{found}' is damaged, or not the file that belongs to '{path}'; copy or save the "
+                f"model again"
+            )
         model.found_domains = Domains.load(directory / DOMAINS)
     return model.eval()
+
+
+def _check_sizes(config: dict[str, Any], weights: dict[str, Tensor]):
+    # Before a model is made: a configuration may ask for more memory than there is.
+    largest = max([USUAL_SIZE, *(size for weight in weights.values() for size in weight.shape)])
+    for name, value in config.items():
+        most = len(weights) if name == "num_layers" else largest
+        if isinstance(value, int) and value > most:
+            raise RuntimeError(f"'{name}' is {value:,}, more than its weights have")

@@ -21,6 +21,7 @@ from stofm_pyg.models._slices import embed_sources, model_slices
 from stofm_pyg.models.cell_encoder.model import CellEncoder
 from stofm_pyg.models.domains import Domains
 from stofm_pyg.models.features import Features, TokenFeatures
+from stofm_pyg.models.fitting_parts import FittingParts
 from stofm_pyg.models.made_alike import check_made_alike
 from stofm_pyg.models.official._activation import make_activation
 from stofm_pyg.models.official._load import load_official
@@ -245,9 +246,11 @@ class SToFM(Pretrained, torch.nn.Module):
         if method is None and self.graph != "official":
             method = self.settings.method
 
+        size = self.settings.cells_per_part if cells_per_part is None else cells_per_part
+        parts = FittingParts(size, batch_size)
+
         def embedded(item: Data) -> Tensor:
-            size = self.settings.cells_per_part if cells_per_part is None else cells_per_part
-            return embed_slice(self, item, read_out, size, batch_size, method, seed, bar)
+            return parts.run(lambda *n: embed_slice(self, item, read_out, *n, method, seed, bar), bar)
 
         def one(item: Source | Data) -> AnnData | Tensor:
             if isinstance(item, Batch):

@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stofm_pyg.nn._checks import check_nodes
+from stofm_pyg.nn.attention._most_bytes import most_bytes
 from stofm_pyg.nn.attention.block_logits import BlockLogits
-from stofm_pyg.nn.attention.row_blocks import BLOCK_BYTES, row_blocks
+from stofm_pyg.nn.attention.row_blocks import BLOCK_BYTES, BLOCK_SHARE, row_blocks
 from stofm_pyg.nn.node_type import NodeType
 
 
@@ -82,8 +83,8 @@ class PairRepresentation:
     @cached_property
     def logits(self) -> BlockLogits:
         r"""The logits as attention reads them, without a gradient."""
-        itemsize, device = self.far.element_size(), self.far.device.type
-        max_pairs = BLOCK_BYTES.get(device, BLOCK_BYTES["cpu"]) // (itemsize * self.heads)
+        size = most_bytes(BLOCK_BYTES, self.far.device, BLOCK_SHARE)
+        max_pairs = size // (self.far.element_size() * self.heads)
         blocks = row_blocks(
             self.edge_index, self.sizes, self.node_type, max_pairs, self.is_directed
         )

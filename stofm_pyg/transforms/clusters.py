@@ -10,6 +10,10 @@ METHODS = ("igraph", "leidenalg")
 # that is higher by a thousandth (four real slices of 3,190 to 34,451 cells; adjusted Rand index .94
 # to .99).
 ITERATIONS = 8
+# Three of them take three fifths of the time, for a modularity that is lower by two thousandths and an
+# adjusted Rand index of .94 with the clusters of eight, where another seed has .52 (a generated slice of
+# 20,000 cells). Clusters of a coarsened graph had less: modularity lower by 3 %.
+LARGE, FEW_ITERATIONS = 50_000, 3
 
 
 def neighbor_graph(points: Tensor, num_neighbors: int):
@@ -21,8 +25,10 @@ def neighbor_graph(points: Tensor, num_neighbors: int):
 
     near = nearest_neighbors(points, num_neighbors)
     source = torch.arange(near.size(0)).repeat_interleave(near.size(1))
-    edges = torch.stack([source, near.view(-1)], dim=1).sort(dim=1).values.unique(dim=0)
-    return igraph.Graph(n=points.size(0), edges=edges.numpy())
+    target, size = near.view(-1), points.size(0)
+    # One number for both ends is sorted thirty times as fast as rows are.
+    edge = (torch.minimum(source, target) * size + torch.maximum(source, target)).unique()
+    return igraph.Graph(n=size, edges=torch.stack([edge // size, edge % size], dim=1).numpy())
 
 
 def leiden(graph, resolution: float, method: str, seed: int) -> Tensor:
@@ -41,9 +47,10 @@ def leiden(graph, resolution: float, method: str, seed: int) -> Tensor:
     import igraph
 
     igraph.set_random_number_generator(random.Random(seed))
+    iterations = ITERATIONS if graph.vcount() <= LARGE else FEW_ITERATIONS
     try:
         partition = graph.community_leiden(
-            objective_function="modularity", resolution=resolution, n_iterations=ITERATIONS
+            objective_function="modularity", resolution=resolution, n_iterations=iterations
         )
     finally:
         igraph.set_random_number_generator(random)

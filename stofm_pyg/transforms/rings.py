@@ -11,6 +11,8 @@ from stofm_pyg.transforms.neighbors import TOLERANCE, nearest_neighbor_spacing
 #: Rings around a cell: from where and to where, in spacings of cells.
 RINGS = ((0.0, 2.0), (2.0, 4.0), (4.0, 8.0))
 CELLS_PER_BLOCK = 4096
+# Where many cells lie at one place, a block has fewer, so that its pairs fit into memory.
+PAIRS_PER_BLOCK = 2**23
 
 
 def ring_means(
@@ -36,9 +38,14 @@ def ring_means(
     reach = max(high for _, high in rings)
     values = x.detach().cpu().numpy()
     out = torch.zeros(x.size(0), len(rings), x.size(1), dtype=x.dtype)
-    for rows in torch.arange(x.size(0)).split(CELLS_PER_BLOCK):
+    waiting = [*torch.arange(x.size(0)).split(CELLS_PER_BLOCK)][::-1]
+    while waiting:
+        rows = waiting.pop()
         start = int(rows[0])
         own = cKDTree(points[start : start + rows.numel()])
+        if rows.numel() > 1 and own.count_neighbors(tree, reach) > PAIRS_PER_BLOCK:
+            waiting += [*rows.tensor_split(2)][::-1]
+            continue
         pairs = own.sparse_distance_matrix(tree, reach, output_type="coo_matrix")
         row, col, distance = pairs.row, pairs.col, pairs.data
         other = row + start != col

@@ -1,65 +1,99 @@
 import json
+import random
 import signal
-import sys
 
 import pytest
-from torch.utils.tensorboard import SummaryWriter
 
 from benchmarks import faults
-
-# Counts to 40 in a file, 20 milliseconds each, and goes on from there.
-COUNTER = """
-import pathlib, sys, time
-out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
-(out / "checkpoints").mkdir(parents=True, exist_ok=True)
-step = out / "checkpoints" / "step"
-start = int(step.read_text()) if step.exists() else 0
-for number in range(start + 1, 41):
-    time.sleep(0.02)
-    step.with_suffix(".tmp").write_text(str(number))
-    step.with_suffix(".tmp").replace(step)
-(out / "model.bin").write_text("40" if KEEPS or start == 0 else f"from {start}")
-"""
+from benchmarks.kills.commands import CONFIG, SHARES, commands, prepare
 
 
-def write_counter(folder, keeps):
-    path = folder / "counter.py"
-    path.write_text(f"KEEPS = {keeps}\n{COUNTER}")
-    return [sys.executable, str(path)]
+def write_counter(keeps):
+    """What counts to 20 in a file, 10 milliseconds each, and goes on from there."""
+
+    def command(out):
+        import time
+
+        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        step = out / "checkpoints" / "step"
+        start = int(step.read_text()) if step.exists() else 0
+        for number in range(start + 1, 21):
+            time.sleep(0.01)
+            step.with_suffix(".part").write_text(str(number))
+            step.with_suffix(".part").replace(step)
+        (out / "model.bin").write_text("20" if keeps or start == 0 else f"from {start}")
+        return 0
+
+    return command
 
 
-@pytest.mark.parametrize(("keeps", "code"), [(True, 0), (False, 1)])
-def test_a_run_is_killed_and_goes_on(keeps, code, monkeypatch, capsys):
-    monkeypatch.setattr(faults, "make_command", lambda folder, seed: write_counter(folder, keeps))
-    assert faults.main(["--kills", "2"]) == code
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_command_is_killed_and_goes_on(keeps, tmp_path):
+    found = faults.kill(write_counter(keeps), tmp_path, 3, random.Random(1), signal.SIGKILL)
+    assert (found.kills, found.files, found.curves) == (3, 1, 0) and found.ends >= 1
+    assert (found.wrong == []) == keeps and set(found.wrong) <= {"different: model.bin"}
+
+
+def test_what_is_cut_and_what_is_left_are_found(tmp_path):
+    def command(out):
+        out.mkdir(exist_ok=True)
+        if (out / "a.json").exists():
+            return 0
+        (out / "a.json").write_text("{")
+        (out / ".b.tmp").write_text("half")
+        signal.pause()
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "a.json").write_text("{}")
+    with pytest.raises(ValueError, match="Expecting"):  # What cannot be read is not compared.
+        faults.kill(command, tmp_path, 1, Always(1.0), signal.SIGKILL)
+
+
+class Always:
+    def __init__(self, value):
+        self.value = value
+
+    def uniform(self, low, high):
+        return self.value
+
+
+def test_kills_are_dealt_to_all():
+    names = list(SHARES)
+    for kills in (12, 100, 317):
+        dealt = faults.shares(kills, names)
+        assert sum(dealt.values()) == kills and min(dealt.values()) >= 1
+    assert faults.shares(100, names) == SHARES
+    assert faults.shares(7, ["report"]) == {"report": 7}
+
+
+def test_the_whole(tmp_path, monkeypatch, capsys):
+    known = {"corpus": write_counter(True), "fit": write_counter(False)}
+    monkeypatch.setattr(faults, "prepare", lambda folder, seed, parts: 0)
+    monkeypatch.setattr(faults, "import_all", lambda: None)
+    monkeypatch.setattr(faults, "commands", lambda folder, seed: known)
+    path = tmp_path / "new" / "found.json"
+    assert faults.main(["--only", "corpus", "--kills", "2", "--out", str(path)]) == 0
+    assert faults.main(["--only", "fit", "--kills", "4", "--seed", "3"]) == 1
     out = capsys.readouterr().out
-    assert "2 times SIGKILL" in out and "0 curves of 0 points and 1 files compared" in out
-    assert ("Nothing differs" in out) == keeps and ("DIFFERENT: model.bin" in out) != keeps
+    assert "corpus       2 kills" in out and "2 times SIGKILL" in out and "nothing wrong" in out
+    assert "    different: model.bin\n" in out
+    found = json.loads(path.read_text())
+    assert found["kills"] == 2 and found["wrong"] == 0 and found["commands"]["corpus"]["files"] == 1
+    with pytest.raises(SystemExit):
+        faults.main(["--only", "corpus,other"])
+    assert "unknown command 'other'; known: corpus, fit, pretrain" in capsys.readouterr().err
 
 
-def test_a_command_that_fails():
-    with pytest.raises(ValueError, match="ended with exit code 3: last words"):
-        code = "import sys; print('last words', file=sys.stderr); sys.exit(3)"
-        faults.run([sys.executable, "-c", code])
-    with pytest.raises(ValueError, match="exit code -15"):  # It should have saved and ended with 143.
-        faults.run([sys.executable, "-c", "import time; time.sleep(9)"], 0.5, signal.SIGTERM)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    assert prepare(folder, 0, parts=()) == 0
+    return folder
 
 
-def test_what_is_compared(tmp_path):
-    with SummaryWriter(str(tmp_path / "tensorboard" / "stage_1")) as writer:
-        for step, value in ((1, 0.5), (2, float("nan"))):
-            writer.add_scalar("train/loss", value, step)
-            writer.add_scalar("train/cells_per_second", value, step)
-    (tmp_path / "checkpoints").mkdir()
-    for name in ("checkpoints/step-1.pt", "model.safetensors", ".model.tmp"):
-        (tmp_path / name).write_text("")
-    found = faults.content(tmp_path)
-    assert found.pop("stage_1/train/loss") == [(1, "0.5"), (2, "nan")]
-    assert list(found) == ["model.safetensors"]
-
-
-def test_the_command(tmp_path):
-    command = faults.make_command(tmp_path, 0)
-    assert command[1:4] == ["-m", "stofm_pyg", "pretrain"] and "auto" in command
-    assert json.loads((tmp_path / "config.json").read_text()) == faults.CONFIG
-    assert (tmp_path / "corpus" / "manifest.json").is_file()
+def test_a_corpus_that_is_killed(prepared, tmp_path):
+    known = commands(prepared, 0)
+    assert set(known) == set(SHARES)
+    assert json.loads((prepared / "config.json").read_text()) == CONFIG
+    found = faults.kill(known["corpus"], tmp_path, 2, random.Random(0), signal.SIGKILL)
+    assert found.wrong == [] and found.kills == 2 and found.files == 8

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from stofm_pyg._files import locked
 from stofm_pyg.corpus import Corpus, CorpusDataset, FailedSlices, FeatureStore, build_corpus
 from stofm_pyg.corpus import _build_corpus as build
 from stofm_pyg.data import GeneVocab, RankValueTokenizer, SliceSettings, from_anndata
@@ -304,3 +305,11 @@ def test_two_names_of_one_file_fail_as_one(files, vocab, settings, tmp_path):
     assert [failure.file for failure in error.value.failures] == others and len(others) == 3
     assert all(f"it is in '{first}' already" in failure.reason for failure in error.value.failures)
     assert len(Corpus(tmp_path / "out")) == 4
+
+
+def test_two_builds_at_once(files, vocab, settings, tmp_path):
+    with locked(tmp_path):
+        for share in ((0, 1), (0, 2)):
+            with pytest.raises(OSError, match=f"'{tmp_path}' is in use: process"):
+                build_corpus(files, tmp_path, vocab, settings, share=share)
+    assert not (tmp_path / "manifest.json").exists()

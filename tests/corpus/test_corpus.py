@@ -9,6 +9,7 @@ from stofm_pyg.corpus import Corpus, CorpusDataset
 def edited(corpus, tmp_path, edit):
     """A folder with a changed manifest of a corpus."""
     content = json.loads((corpus.directory / "manifest.json").read_text())
+    del content["checksum"]
     edit(content)
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     return tmp_path

@@ -184,3 +184,10 @@ def test_two_names_of_one_file_are_refused(files, settings, vocab, tmp_path):
     named = [SliceReader(path, settings) for path in (files[0], tmp_path / "link.h5ad")]
     with pytest.raises(ValueError, match="link.h5ad' is in 'files' twice: '.*a.h5ad' is the same file"):
         corpus_in_memory(named, settings, vocab)
+
+
+def test_a_slice_that_is_there_twice(make_adata, vocab, settings):
+    adata = make_adata(40)
+    readers = [SliceReader(source, settings) for source in (adata, make_adata(40, seed=1), adata.copy())]
+    with pytest.raises(ValueError, match="The slice '2' is '0' once more; pass each slice once"):
+        corpus_in_memory(readers, settings, vocab)

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+from stofm_pyg._files import checked
 from stofm_pyg.corpus import manifest
 from stofm_pyg.corpus.manifest import summary, write_manifest
 from stofm_pyg.corpus.plan import FileHashes, plan_slices
@@ -44,7 +45,7 @@ def test_a_shard_that_comes_while_it_is_written_is_in_it(
     finish(0)
     monkeypatch.setattr(manifest, "write_atomically", slow)
     content = write_manifest(tmp_path, planned, settings, vocab.fingerprint)
-    assert json.loads((tmp_path / "manifest.json").read_text()) == content
+    assert checked(json.loads((tmp_path / "manifest.json").read_text())) == content
     assert [entry["name"] for entry in content["slices"]] == ["a", "b:y", "b:z"]
     assert content["missing"] == [
         {"name": "b:x", "file": str(files[1]), "slice": "x", "key": corpus.shards[1].key}

@@ -2,9 +2,12 @@ import hashlib
 import os
 import shutil
 
+import pytest
+
 from stofm_pyg.corpus import plan
 from stofm_pyg.corpus.plan import FileHashes, plan_slices
 from stofm_pyg.data.genes.orthologues import Orthologues
+from stofm_pyg.data.slices.reader import SliceReader
 
 
 def test_a_file_is_read_once(tmp_path, monkeypatch):
@@ -116,3 +119,17 @@ def test_another_version_of_shards_has_other_keys(files, vocab, settings, tmp_pa
     first = {item.key for item in plan_slices(files, hashes, settings, vocab)[0]}
     monkeypatch.setattr(plan, "VERSION", 99)
     assert first.isdisjoint(item.key for item in plan_slices(files, hashes, settings, vocab)[0])
+
+
+@pytest.mark.parametrize("error", [KeyError("odd"), AttributeError("odd"), RecursionError("odd")])
+def test_an_error_of_any_kind_is_of_its_file_alone(error, files, vocab, settings, tmp_path, monkeypatch):
+    def reader(file, settings):
+        if file == files[1]:
+            raise error
+        return SliceReader(file, settings)
+
+    monkeypatch.setattr(plan, "SliceReader", reader)
+    planned, failures = plan_slices(files, FileHashes(tmp_path), settings, vocab)
+    assert [item.file for item in planned] == [files[0]]
+    assert [failure.file for failure in failures] == [files[1]]
+    assert failures[0].reason.startswith(f"{type(error).__name__}: ") and "odd" in failures[0].reason

@@ -228,3 +228,18 @@ def test_one_part(make_slice):
     data = make_slice(30)
     part = metis_partition(data.edge_index, data.pos, 1, seed=0)
     assert part.dtype == torch.int64 and part.tolist() == [0] * 30
+
+
+@given(st.integers(0, 2**31), st.integers(8, 60), st.integers(2, 9))
+@settings(max_examples=30)
+def test_metis_of_edges_without_reverse_and_of_loops(seed, num_cells, num_parts):
+    """Given as they are, METIS would read beyond its arrays, and end the process now and then."""
+    generator = torch.Generator().manual_seed(seed)
+    pos = torch.rand(num_cells, 2, generator=generator).double()
+    edge_index = radius_graph(pos, 0.4)
+    wanted = metis_partition(edge_index, pos, num_parts, 0)
+    loops = torch.arange(num_cells).repeat(2, 1)
+    some = torch.rand(edge_index.size(1), generator=generator) < 0.5
+    some |= edge_index[0] < edge_index[1]
+    for other in (edge_index[:, some], torch.cat([loops, edge_index], dim=1), edge_index.repeat(1, 2)):
+        assert torch.equal(metis_partition(other, pos, num_parts, 0), wanted)

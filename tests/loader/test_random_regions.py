@@ -317,6 +317,23 @@ def test_index(data, index):
         regions[index]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_each_pass_of_a_plain_loader_has_other_regions(data, workers):
+    regions = RandomRegions([data, data], 40, 60, seed=3)
+    sampler = regions.sampler()
+    loader = torch.utils.data.DataLoader(regions, batch_size=None, sampler=sampler, num_workers=workers)
+    passes = [list(loader) for _ in range(2)]
+    again = regions.sampler()
+    orders = [list(again), list(again)]
+    assert len(sampler) == 24
+    for draw, (order, found) in enumerate(zip(orders, passes, strict=True)):
+        assert sorted(order) == [(index, draw) for index in range(24)]
+        assert all(same(regions[item], region) for item, region in zip(order, found, strict=True))
+    assert [index for index, _ in orders[0]] != [index for index, _ in orders[1]]
+    assert list(regions.sampler(shuffle=False)) == [(index, 0) for index in range(24)]
+    assert not same(regions[5, 0], regions[5, 1])
+
+
 def test_bad_arguments(data):
     for sizes in ((0, 10), (20, 10)):
         with pytest.raises(ValueError, match=rf"positive \(got {sizes[0]}\D+{sizes[1]}\)"):

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import stofm_pyg.models._files as module
+from stofm_pyg._files import sealed
 from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.models import Domains, LabelHead, ReadOut, SToFM
 from stofm_pyg.models.features import GivenFeatures, ObsmFeatures
@@ -197,7 +198,7 @@ def test_a_file_that_was_cut(saved, name, left):
 
 def change_config(folder, **changes):
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+    (folder / "config.json").write_text(json.dumps(sealed({**config, **changes})))
 
 
 @pytest.mark.parametrize("number", [4, 2, None, "3"])
@@ -214,6 +215,29 @@ def test_another_format(saved, number):
 def test_a_configuration_that_says_something_else(saved, changes):
     change_config(saved, **changes)
     with pytest.raises(ValueError, match="is damaged .*; save the model again"):
+        SToFM.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("change", [{"num_layers": 10**9}, {"hidden_channels": 10**9, "heads": 1}])
+def test_a_configuration_that_asks_for_too_much(saved, change):
+    config = json.loads((saved / "config.json").read_text())
+    change_config(saved, model={**config["model"], **change})
+    with pytest.raises(ValueError, match="is 1,000,000,000, more than its weights have"):
+        SToFM.from_pretrained(saved)
+
+
+def test_a_configuration_of_which_a_number_changed(saved):
+    config = json.loads((saved / "config.json").read_text())
+    config["settings"]["radius"] = 41.0
+    (saved / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="is damaged .its content is not what was written"):
+        SToFM.from_pretrained(saved)
+
+
+def test_domains_of_another_model(saved):
+    rng = np.random.default_rng(1)
+    Domains.fit(rng.normal(size=(60, 16)), n=3).save(saved / "domains")
+    with pytest.raises(ValueError, match="domains.safetensors' is damaged, or not the file"):
         SToFM.from_pretrained(saved)
 
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
 
+from stofm_pyg.transforms import clusters
 from stofm_pyg.transforms.clusters import METHODS, leiden, neighbor_graph
 
 
@@ -125,3 +127,29 @@ def test_global_random_numbers_are_left_alone(make_slice, method):
     # igraph still draws from Python's own generator, and Leiden does not care what that holds.
     assert igraph.Graph.Erdos_Renyi(n=30, m=60).get_edgelist() == expected
     assert torch.equal(leiden(graph, 1.0, method, seed=0), first)
+
+
+def heaps(num_points=1500, num_heaps=12, seed=0):
+    """Heaps that overlap a little, in four dimensions as cells are clustered."""
+    generator = torch.Generator().manual_seed(seed)
+    centre = 4 * torch.rand(num_heaps, 4, generator=generator, dtype=torch.float64)
+    heap = torch.randint(num_heaps, (num_points,), generator=generator)
+    return centre[heap] + 0.3 * torch.randn(num_points, 4, generator=generator, dtype=torch.float64)
+
+
+def test_fewer_iterations_on_large_graphs_find_the_same_clusters(monkeypatch):
+    asked, real = [], igraph.Graph.community_leiden
+
+    def community_leiden(graph, **kwargs):
+        asked.append(kwargs["n_iterations"])
+        return real(graph, **kwargs)
+
+    monkeypatch.setattr(igraph.Graph, "community_leiden", community_leiden)
+    graph = neighbor_graph(heaps(), 10)
+    many = leiden(graph, 1.0, "igraph", seed=0)
+    monkeypatch.setattr(clusters, "LARGE", graph.vcount() - 1)
+    few = leiden(graph, 1.0, "igraph", seed=0)
+    assert asked == [clusters.ITERATIONS, clusters.FEW_ITERATIONS]
+    before, after = (graph.modularity(found.tolist()) for found in (many, few))
+    assert after > 0.99 * before > 0.5
+    assert adjusted_rand_score(many, few) > 0.9

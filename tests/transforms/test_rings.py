@@ -68,3 +68,20 @@ def test_a_lattice_keeps_its_rings_when_turned(lattice, turn, degrees):
     expected = dense_means(x, lattice(9, 9), [(low + 1e-9, high + 1e-9) for low, high in RINGS])
     expected[:, 0] = dense_means(x, lattice(9, 9), [(0.0, 2 + 1e-9)])[:, 0]
     torch.testing.assert_close(ring_means(x, pos), expected)
+
+
+def test_many_cells_at_one_place_are_taken_in_smaller_blocks(make_slice, monkeypatch):
+    data = make_slice(60, seed=1)
+    pos = torch.cat([data.pos, data.pos[:1].repeat(40, 1)])
+    x = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    expected = ring_means(x, pos)
+    sizes, tree = [], module.cKDTree
+
+    def counted(points):
+        sizes.append(len(points))
+        return tree(points)
+
+    monkeypatch.setattr(module, "cKDTree", counted)
+    monkeypatch.setattr(module, "PAIRS_PER_BLOCK", 300)
+    torch.testing.assert_close(ring_means(x, pos), expected, rtol=1e-6, atol=1e-6)
+    assert min(sizes[1:]) < 10 < max(sizes[1:])

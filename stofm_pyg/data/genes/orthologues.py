@@ -1,4 +1,3 @@
-import gzip
 import hashlib
 import importlib.util
 import json
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import bounded_text, write_atomically
 from stofm_pyg.data.genes.pickles import read_pickled_dict
 
 MOUSE_ID, MOUSE_SYMBOL = "Gene stable ID", "Gene name"
@@ -128,9 +127,9 @@ def read_orthologue_table(path: str | os.PathLike) -> list[tuple[str, str]]:
 
 
 def _read_text(path: Path) -> pd.DataFrame:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+    with bounded_text(path) as file:
         first = file.readline()
-        file.seek(0)
+    with bounded_text(path) as file:
         separator = "\t" if "\t" in first else ","
         table = pd.read_csv(file, sep=separator, header=None, dtype=str, keep_default_na=False)
     if table.shape[1] < 2:

@@ -1,9 +1,12 @@
 import os
 import pickle
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
+
+from stofm_pyg.data.errors import shown
 
 NUMPY_SCALARS = {("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
 NUMBER = re.compile(r"[iu][1248]|f[248]")
@@ -19,6 +22,9 @@ DAMAGE = (
     OverflowError,
     TypeError,
     ValueError,
+    AssertionError,
+    RecursionError,
+    struct.error,
 )
 
 
@@ -26,9 +32,10 @@ class RefusedPickle(pickle.UnpicklingError):
     r"""A pickled file asks for more than plain data."""
 
 
-class RestrictedUnpickler(pickle.Unpickler):
+class RestrictedUnpickler(pickle._Unpickler):
     r"""An unpickler that imports nothing: a file holds built-in containers, strings, numbers and
-    NumPy scalars (which become Python numbers), or it is refused.
+    NumPy scalars (which become Python numbers), or it is refused. It is the one that is written in
+    Python: that in C makes room for as many notes as a file says, which may be billions.
 
     Even for NumPy scalars no function of NumPy is handed to the file, only stand-ins that read
     integers and floats.
@@ -111,8 +118,9 @@ def read_pickled_dict(path: str | os.PathLike, values: type) -> dict:
     accepted = (int, float) if values is float else values
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, accepted) or isinstance(value, bool):
+            held = f"{shown(key)}: {shown(value)}"
             raise ValueError(
-                f"'{path}' holds {key!r}: {value!r}, expected strings and values of type "
-                f"{values.__name__}. Was it mistaken for another of the tables?"
+                f"'{path}' holds {held}, expected strings and values of "
+                f"type {values.__name__}. Was it mistaken for another of the tables?"
             )
     return {key: values(value) for key, value in content.items()}

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import unzip, write_atomically
 
 FORMAT, VERSION = "stofm_pyg.GeneVocab", 1
 
@@ -35,9 +35,8 @@ def read_vocab(path: str | os.PathLike) -> dict[str, Any]:
             f"There is no file '{path}' (looked from '{Path.cwd()}'). 'GeneVocab.save' writes one; "
             f"a folder of Geneformer is read by 'GeneVocab.from_geneformer'."
         )
-    raw = path.read_bytes()
     try:
-        content = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+        content = json.loads(unzip(path))
     except (ValueError, OSError, EOFError, RecursionError, zlib.error) as error:
         raise damaged(path, f"{error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

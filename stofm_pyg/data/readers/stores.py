@@ -9,6 +9,7 @@ from anndata import AnnData, read_h5ad, read_zarr
 
 from stofm_pyg.data.readers._imported import imported
 from stofm_pyg.data.readers.damage import DamagedFile, damage_named
+from stofm_pyg.data.readers.hdf5 import check_hdf5
 
 ZARR = "Stores of zarr"
 
@@ -29,6 +30,7 @@ def open_h5ad(path: Path, backed: bool) -> AnnData:
     """
     with damage_named(path, "h5ad file"):
         with h5py.File(path, "r") as file:
+            check_hdf5(file, path)
             missing = [key for key in GROUPS if key not in file]
         if not missing:
             return read_h5ad(path, backed="r" if backed else None)
@@ -55,6 +57,8 @@ def opened_store(path: Path) -> Iterator[Any]:
     with damage_named(path, kind):
         group = h5py.File(path, "r") if is_file else zarr.open_group(path, mode="r")
         try:
+            if is_file:
+                check_hdf5(group, path)
             wanted = h5py.Group if is_file else zarr.Group
             if not all(isinstance(group.get(name), wanted) for name in GROUPS):
                 raise DamagedFile(

@@ -1,3 +1,4 @@
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,7 +122,7 @@ class CellTokens:
         r"""Writes a safetensors file, as a whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"format": FORMAT, "version": VERSION}
+        metadata = {"format": FORMAT, "version": VERSION, "sha256": self._digest()}
         if self.fingerprint is not None:
             metadata["fingerprint"] = self.fingerprint
         tensors = {"tokens": self.tokens.contiguous(), "ptr": self.ptr.contiguous()}
@@ -129,8 +130,8 @@ class CellTokens:
 
     @staticmethod
     def load(path: str | os.PathLike) -> "CellTokens":
-        r"""Reads what :meth:`save` wrote. Tokens are mapped from the file, not read: those of a cell
-        come into memory when they are used.
+        r"""Reads what :meth:`save` wrote. The file is read once for its checksum; tokens are mapped from
+        it: those of a cell come into memory when they are used.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -157,12 +158,21 @@ class CellTokens:
                 f"stofm_pyg reads version {VERSION!r}. {again}"
             )
         try:
-            return CellTokens(tensors["tokens"], tensors["ptr"], metadata.get("fingerprint"))
+            out = CellTokens(tensors["tokens"], tensors["ptr"], metadata.get("fingerprint"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"'{path}' is damaged: {error} {again}") from error
+        if metadata.get("sha256") not in (None, out._digest()):
+            raise ValueError(f"'{path}' is damaged: its content is not what was written. {again}")
+        return out
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(num_cells={self.num_cells}, num_tokens={self.tokens.numel()})"
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256(f"{self.fingerprint} {self.num_cells}".encode())
+        for values in (self.ptr, self.tokens):
+            digest.update(values.contiguous().numpy())
+        return digest.hexdigest()
 
     def _cells(self, index: Sequence[int] | np.ndarray | Tensor) -> Tensor:
         index = torch.as_tensor(index)

@@ -1,6 +1,7 @@
 import torch
 from torch import Tensor
 
+from stofm_pyg.nn.attention._most_bytes import most_bytes
 from stofm_pyg.nn.attention.blocked_attention import BlockedAttention
 from stofm_pyg.nn.attention.compiled_attention import compiled_attention
 from stofm_pyg.nn.attention.dense_attention import DenseAttention, DenseBias
@@ -10,6 +11,7 @@ from stofm_pyg.nn.pair_representation import PairRepresentation
 EVALUATORS = ("auto", "dense", "blocked", "fused", "edgewise")
 # The most that the dense evaluator may keep, of logits and, in training, of their gradient.
 DENSE_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
+DENSE_SHARE = 8  # Of the memory of a small GPU.
 
 
 def choose_evaluator(pair: PairRepresentation, requires_grad: bool, dropout: float = 0.0) -> str:
@@ -18,7 +20,7 @@ def choose_evaluator(pair: PairRepresentation, requires_grad: bool, dropout: flo
     pairs = sum(size**2 for size in pair.sizes)
     needed = pairs * pair.heads * pair.far.element_size() * (2 if requires_grad else 1)
     device = pair.far.device.type
-    if needed <= DENSE_BYTES.get(device, DENSE_BYTES["cpu"]):
+    if needed <= most_bytes(DENSE_BYTES, pair.far.device, DENSE_SHARE):
         return "dense"
     return "fused" if device == "cuda" and not requires_grad and dropout == 0 else "blocked"
 

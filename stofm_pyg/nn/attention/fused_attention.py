@@ -10,6 +10,8 @@ from stofm_pyg.nn.attention.row_blocks import RowBlock
 
 # The widest queries that the kernel takes: those of all layers so far, side by side.
 MAX_CHANNELS = 256
+# The narrowest queries, keys and values that it takes on CUDA.
+FEWEST_CHANNELS = 16
 # Products of a query and a key formed at a time for pairs with a bias of their own.
 MAX_PRODUCTS = 2**26
 
@@ -62,14 +64,18 @@ def _attend_far(
         near = (is_near[row, column // 32] >> (column % 32)) & 1
         return torch.where((near == 1) | is_padding[column], -float("inf"), score)
 
-    # The kernel wants powers of two; zeros do not change a product.
-    wide = 1 << max(query.size(-1) - 1, 15).bit_length()
-    query, key = (F.pad(x, (0, wide - x.size(-1))).unsqueeze(0) for x in (query, key))
     attend = _compiled() if query.is_cuda else flex_attention
     out, sums = attend(
-        query, key, value.unsqueeze(0), score_mod=score, scale=1.0, return_aux=AuxRequest(lse=True)
-    )
-    return out[0].nan_to_num(0.0), sums.lse[0]
+        *map(_widened, (query, key, value)), score_mod=score, scale=1.0,
+        return_aux=AuxRequest(lse=True),
+    )  # fmt: skip
+    return out[0, ..., : value.size(-1)].nan_to_num(0.0), sums.lse[0]
+
+
+def _widened(x: Tensor) -> Tensor:
+    # The kernel wants powers of two, 16 or more; zeros do not change a product.
+    wide = 1 << max(x.size(-1) - 1, FEWEST_CHANNELS - 1).bit_length()
+    return F.pad(x, (0, wide - x.size(-1))).unsqueeze(0)
 
 
 @cache

@@ -5,8 +5,10 @@ from torch import Tensor
 
 from stofm_pyg.nn.node_type import NodeType
 
-# A block of logits should stay in a core's second-level cache on a CPU, and fill a GPU.
+# A block of logits should stay in a core's second-level cache on a CPU, and fill a GPU; a backward pass
+# holds about four of them.
 BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
+BLOCK_SHARE = 64  # Of the memory of a small GPU.
 MIN_ROWS = 128
 
 

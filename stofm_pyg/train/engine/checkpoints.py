@@ -2,26 +2,12 @@ import logging
 import math
 import os
 import re
-import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
-
-from stofm_pyg._files import save_torch, write_atomically
+from stofm_pyg._files import READ_ERRORS, load_torch, save_torch, write_atomically
 
 logger = logging.getLogger(__name__)
-
-READ_ERRORS = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    KeyError,
-    UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 class Checkpoints:
@@ -75,7 +61,7 @@ class Checkpoints:
         paths = self.paths()
         for path in paths:
             try:
-                return _read(path)
+                return load_torch(path)
             except READ_ERRORS as error:
                 logger.warning(
                     "The checkpoint '%s' (%d bytes) is damaged and passed over: %s",
@@ -114,7 +100,7 @@ class Checkpoints:
             ValueError: It is damaged.
         """
         try:
-            state = _read(self.best_path)
+            state = load_torch(self.best_path)
             return {**state, "score": float(state["score"])}
         except FileNotFoundError:
             return None
@@ -131,15 +117,6 @@ class Checkpoints:
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.folder}', keep={self.keep})"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    # torch.load takes a file whose bits have changed without a word.
-    with zipfile.ZipFile(path) as file:
-        wrong = file.testzip()
-    if wrong is not None:
-        raise ValueError(f"the checksum of '{wrong}' in it is wrong")
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,5 @@
 import atexit
+import re
 import signal
 import weakref
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from stofm_pyg.train.engine.micro_batch import MicroBatch
 
 # Where a tensor may begin, in bytes.
 ALIGNMENT = 64
+# How long a step is waited for, in seconds: the first regions of a large slice take minutes.
+PATIENCE = 1800.0
+ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)")
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,13 @@ class PlanLoader(DataLoader):
             (default: :obj:`1`)
         num_workers (int, optional): How many processes load. Signals that end a run do not end them, but
             the run does. (default: :obj:`0`)
+        timeout (float, optional): How many seconds these may take for a step. (default: :obj:`1800.0`)
         **kwargs (optional): Additional arguments of :class:`torch.utils.data.DataLoader`, such as
             :obj:`pin_memory`.
+
+    Raises:
+        ChildProcessError: A process that loads was ended from outside.
+        TimeoutError: One has not answered in time.
     """
 
     def __init__(
@@ -92,6 +101,7 @@ class PlanLoader(DataLoader):
         end: int | None = None,
         micro_batch_size: int = 1,
         num_workers: int = 0,
+        timeout: float = PATIENCE,
         **kwargs,
     ):
         if micro_batch_size < 1 or start < 0:
@@ -107,6 +117,7 @@ class PlanLoader(DataLoader):
             collate_fn=list,
             num_workers=num_workers,
             worker_init_fn=_leave_signals,
+            timeout=timeout if num_workers > 0 else 0,
             **kwargs,
         )
 
@@ -116,7 +127,29 @@ class PlanLoader(DataLoader):
             # An interpreter that ends terminates its children by the signal that these ignore, and
             # would wait for them forever, if an error or a variable keeps the iterator until then.
             atexit.register(_end_workers, weakref.ref(iterator))
-        return map(_unpack, iterator)
+        return self._watched(iterator)
+
+    def _watched(self, iterator: Iterator[list[MicroBatch]]) -> Iterator[list[MicroBatch]]:
+        try:
+            for step in iterator:
+                yield _unpack(step)
+        except RuntimeError as error:
+            ended, late = ENDED.search(str(error)), "DataLoader timed out" in str(error)
+            if ended is None and not late:
+                raise
+            for worker in getattr(iterator, "_workers", ()):
+                worker.kill()  # They leave the signal that would end them.
+            if late:
+                raise TimeoutError(
+                    f"The {self.num_workers} processes that load regions have not answered for "
+                    f"{self.timeout:g} seconds; look whether the disk of the slices answers, and run it "
+                    f"again, without such processes if need be ('num_workers=0')"
+                ) from error
+            raise ChildProcessError(
+                f"A process that loads regions ({ended[1]}) was ended from outside, mostly a sign of "
+                f"too little memory; with fewer of them ('num_workers', now {self.num_workers}) the "
+                f"same run goes on from its last checkpoint"
+            ) from error
 
 
 class _MicroBatches(Dataset):

@@ -15,6 +15,7 @@ import torch
 from anndata import AnnData
 from torch_geometric.data import Batch, Data
 
+from stofm_pyg._files import check_writable
 from stofm_pyg.corpus import corpus_in_memory, corpus_of_data
 from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.data.errors import unknown_key
@@ -99,6 +100,7 @@ def fit(
         The model, in evaluation mode.
 
     Raises:
+        OSError: Nothing can be written to :obj:`out`, or another process is at it.
         TypeError: There is no such setting.
         ValueError: Slices cannot be converted, have no genes in common, or :obj:`out` holds another run.
         KeyboardInterrupt: It was interrupted; what was done is in the folder that the message names.
@@ -112,6 +114,8 @@ def fit(
     if not sources:
         raise ValueError("There is no slice to fit to: 'data' is empty")
     config = _config(config, preset, seed, held_out)
+    if out is not None:
+        check_writable(out)
     if any(isinstance(source, Batch) for source in sources):
         raise TypeError("Expected slices, got a Batch of them; pass 'batch.to_data_list()'")
     settings = settings or (model.settings if model is not None else None)

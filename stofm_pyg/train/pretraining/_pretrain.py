@@ -5,13 +5,14 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stofm_pyg._files import write_atomically
+from stofm_pyg._files import locked, write_atomically
 from stofm_pyg.corpus import Corpus, FeatureStore
 from stofm_pyg.models import CellEncoder, JointModel, SToFM
 from stofm_pyg.models.cell_encoder.cache import hash_tensors
@@ -129,7 +130,30 @@ def run_pretraining(
 
     Returns:
         The model and its errors on the slices held out; :obj:`None` if the run was told to end.
+
+    Raises:
+        OSError: Nothing can be written to the folder, or another process is at it.
     """
+    with ExitStack() as stack:
+        refused: OSError | None = None
+        if run.first:
+            try:
+                stack.enter_context(locked(run.out))
+            except OSError as error:
+                refused = error
+        if run.any(refused is not None):
+            raise refused or OSError(f"The first process cannot write to '{run.out}'; see its message")
+        return _run_stages(run, features, store, model, cell_encoder, objectives)
+
+
+def _run_stages(
+    run: PretrainRun,
+    features: Features | None,
+    store: FeatureStore | None,
+    model: SToFM | None,
+    cell_encoder: CellEncoder | None,
+    objectives: Objectives,
+) -> tuple[SToFM, dict[str, Any]] | None:
     config, corpus, out = run.config, run.corpus, run.out
     if not run.resume and (any(out.glob(f"{CHECKPOINTS}/*/step-*.pt")) or (out / CONFIG).exists()):
         raise ValueError(
@@ -147,6 +171,7 @@ def run_pretraining(
         # What was learned from its embeddings does not hold for those to come.
         model.heads, model.found_domains = torch.nn.ModuleDict(), None
         cell_encoder = cell_encoder or model.cell_encoder
+    _check_whole(run, store)
     logger.info("Trains on %s, holds out %s", run.train, ", ".join(run.held_out.names) or "none")
     run.wait()
     if run.first:
@@ -186,9 +211,9 @@ def run_pretraining(
             encoder = module.model.cell_encoder
             features.cell_encoder = encoder
         if run.first and not both and encoder is not None and config.stage_2.num_epochs > 0:
-            _finished(model, features, corpus, config).save_pretrained(out / name)
+            _finished(model, features, run.train, config).save_pretrained(out / name)
             model.features = None
-    model = _finished(model, features, corpus, config)
+    model = _finished(model, features, run.train, config)
     if run.first:
         model.save_pretrained(out)
         text = json.dumps(errors, indent=2) + "\n"
@@ -204,6 +229,20 @@ def _check_run(run: PretrainRun):
     except (OSError, ValueError):
         return
     run.check(marks, run.out)
+
+
+def _check_whole(run: PretrainRun, store: FeatureStore | None):
+    # Training would take what has changed on the disk since it was written without a word.
+    rank, number = run.share
+    damaged = [f"'{path}'" for path in run.corpus.damaged(run.share)]
+    if store is not None and store.directory is not None:
+        mine = run.corpus.shards[rank::number]
+        damaged += [f"the features of '{shard.name}'" for shard in mine if not store.has(shard)]
+    if run.any(bool(damaged)):
+        raise ValueError(
+            f"The corpus is damaged: {', '.join(damaged) or 'see the other processes'}. Run 'corpus "
+            f"build' again, which makes what is damaged or missing anew"
+        )
 
 
 def _check_model(
@@ -293,4 +332,5 @@ def _finished(model: SToFM, features: Features, corpus: Corpus, config: Pretrain
     model.features = features
     model.settings = corpus.settings
     model.read_out = config.read_out
+    model.fitted_to = {"slices": len(corpus), "cells": corpus.num_cells}
     return model

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from stofm_pyg._files import write_atomically
+from stofm_pyg.data.errors import shown
 from stofm_pyg.models.read_out import ReadOut
 from stofm_pyg.train.adaptation.settings import AdaptationSettings
 from stofm_pyg.train.engine.optimizer import OptimizerConfig
@@ -209,8 +210,9 @@ class PretrainConfig:
             text = path.read_text(encoding="utf-8")
             # JSON's 3e-05, without a point, is a word in YAML.
             values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        except (yaml.YAMLError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"'{path}' is neither YAML nor JSON: {error}") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            told = error or type(error).__name__
+            raise ValueError(f"'{path}' is neither YAML nor JSON: {told}") from error
         if not isinstance(values, Mapping):
             raise ValueError(f"'{path}' holds a {type(values).__name__}; write 'key: value' lines")
         return cls.from_dict(values, base)
@@ -237,7 +239,7 @@ def _overlay(base: Any, values: Mapping[str, Any], where: str) -> Any:
         old = getattr(base, key)
         if is_dataclass(old):
             if not isinstance(value, Mapping):
-                raise TypeError(f"'{name}' takes keys and values of its own (got {value!r})")
+                raise TypeError(f"'{name}' takes keys and values of its own (got {shown(value)})")
             changes[key] = _overlay(old, value, f"{name}.")
         else:
             changes[key] = _checked(name, value, old)
@@ -249,11 +251,11 @@ def _checked(name: str, value: Any, old: Any) -> Any:
         names = isinstance(value, list) and all(isinstance(item, str) for item in value)
         if names or (isinstance(value, int) and not isinstance(value, bool)):
             return value
-        raise TypeError(f"'held_out' takes a number of slices or a list of names (got {value!r})")
+        raise TypeError(f"'held_out' takes a number of slices or a list of names (got {shown(value)})")
     if isinstance(old, Mapping):
         if isinstance(value, Mapping):
             return {str(key): float(item) for key, item in value.items()}
-        raise TypeError(f"'{name}' takes keys and values of its own (got {value!r})")
+        raise TypeError(f"'{name}' takes keys and values of its own (got {shown(value)})")
     if isinstance(old, tuple) and isinstance(value, (list, tuple)):
         return tuple(value)
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -261,5 +263,5 @@ def _checked(name: str, value: Any, old: Any) -> Any:
     if type(value) is not type(old):
         # YAML reads 1e-3, without a point, as a word.
         hint = "; write 1.0e-3 for 1e-3" if isinstance(old, float) and isinstance(value, str) else ""
-        raise TypeError(f"'{name}' takes a {type(old).__name__} (got {value!r}){hint}")
+        raise TypeError(f"'{name}' takes a {type(old).__name__} (got {shown(value)}){hint}")
     return value

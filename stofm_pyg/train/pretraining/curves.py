@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from stofm_pyg._files import naming
 from stofm_pyg.plot import plot_slice
 
 # Of the progress bar's numbers; TensorBoard has them all.
@@ -46,7 +47,11 @@ class PretrainCurves:
     ):
         self.stage = stage
         self.cells_per_step = cells_per_step
-        self._writer = SummaryWriter(str(folder / stage), purge_step=start + 1) if shown else None
+        self._folder = folder / stage
+        self._writer: SummaryWriter | None = None
+        if shown:
+            with naming(self._folder):
+                self._writer = SummaryWriter(str(self._folder), purge_step=start + 1)
         self._bar = tqdm(
             total=num_steps,
             initial=start,
@@ -84,18 +89,25 @@ class PretrainCurves:
             self._bar.update(step - self._bar.n)
             self._bar.set_postfix({name: f"{scalars[name]:.4g}" for name in SHOWN if name in scalars})
         if self._writer is not None:
-            for name, value in scalars.items():
-                self._writer.add_scalar(f"{group}/{name}", value, step)
+            with naming(self._folder):
+                for name, value in scalars.items():
+                    self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def add_picture(self, step: int, name: str, figure: Any):
         r"""Adds a picture."""
         if self._writer is not None:
-            self._writer.add_figure(name, figure, step)
+            with naming(self._folder):
+                self._writer.add_figure(name, figure, step)
 
     def flush(self):
-        r"""Writes what there is, so that a checkpoint is never ahead of its curves."""
+        r"""Writes what there is, so that a checkpoint is never ahead of its curves.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         if self._writer is not None:
-            self._writer.flush()
+            with naming(self._folder):
+                self._writer.flush()
 
     def restart_clock(self):
         r"""Leaves out of the throughput what was done since the last step."""
@@ -103,9 +115,10 @@ class PretrainCurves:
 
     def close(self):
         r"""Writes all and ends the progress bar."""
-        if self._writer is not None:
-            self._writer.close()
         self._bar.close()
+        if self._writer is not None:
+            with naming(self._folder):
+                self._writer.close()
 
 
 def peak_memory() -> int:

@@ -41,3 +41,14 @@ def test_wrong_options_are_explained(args, capsys):
     assert main("--cells", 20, *args) == 2
     error = capsys.readouterr().err
     assert "Unknown --sides" in error and f" {args[1]}" in error and "known: dense" in error
+
+
+def test_batches_and_brain_floats(here, tmp_path):
+    path, checkout = tmp_path / "rows.json", write_checkout(tmp_path / "checkout")
+    args = ("--official", checkout, "--sides", "official,dense,plain-attention", "--batch", 3)
+    assert main(*args, "--cells", 20, "--json", path) == 0
+    rows = {(row["case"], row["side"]): row for row in json.loads(path.read_text())}
+    assert all(rows[case, "dense"]["max_relative_error"] < 1e-5 for case in (FORWARD, TRAINING))
+    assert main(*args, "--cells", 20, "--cases", FORWARD, "--bf16", "--json", path) == 0
+    error = json.loads(path.read_text())[1]["max_relative_error"]
+    assert 1e-4 < error < 0.1  # Three digits, not seven.

@@ -11,6 +11,7 @@ from tests.nn.attention_case import (
     assert_near,
     attention_by_pairs,
     cut_blocks,
+    plain_flex_attention,
     random_layers,
     random_pair,
     use_plain_flex_attention,
@@ -115,3 +116,22 @@ def test_too_many_channels(monkeypatch):
     valid = valid_nodes(pair)
     expected = block_attention(pair.logits, 2, value)
     assert_near(fused_attention(pair.logits, 2, value)[:, valid], expected[:, valid], 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("channels", "wide"), [((3,), (16, 16)), ((20, 24), (64, 32)), ((16,), (16, 16))], ids=str
+)
+def test_widths_are_those_that_the_kernel_takes(monkeypatch, channels, wide):
+    widths = []
+
+    def note(query, key, value, **kwargs):
+        widths.append((query.size(-1), value.size(-1)))
+        assert key.size(-1) == query.size(-1)
+        return plain_flex_attention(query, key, value, **kwargs)
+
+    monkeypatch.setattr(stofm_pyg.nn.attention.fused_attention, "flex_attention", note)
+    pair = random_pair((9, 5), evaluator="fused")
+    value = with_layers(pair, *channels)
+    actual, valid = fused_attention(pair.logits, len(channels), value), valid_nodes(pair)
+    assert set(widths) == {wide} and actual.size(-1) == channels[-1]
+    assert_near(actual[:, valid], attention_by_pairs(pair, value)[:, valid], 1e-12)

@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -122,3 +125,32 @@ def test_a_crash_does_not_wait_for_workers():
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, timeout=60)
     assert done.returncode == 1 and b"what was wrong" in done.stderr
+
+
+class Odd(Subpatches):
+    """A subpatch at which a process is killed, or does not go on."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def __getitem__(self, key):
+        if torch.utils.data.get_worker_info() is not None:
+            if self.what == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "told"),
+    [
+        ("killed", ChildProcessError, r"A process that loads regions \(\d+\) was ended from outside"),
+        ("hangs", TimeoutError, "The 1 processes that load regions have not answered for 1 seconds"),
+    ],
+)
+def test_a_process_that_is_killed_or_hangs(what, error, told):
+    data = Odd(what)
+    plan = BatchPlan(data.sizes, 2)
+    with pytest.raises(error, match=told):
+        next(iter(PlanLoader(data, plan, num_workers=1, timeout=1.0)))

@@ -551,3 +551,10 @@ def test_normalised_counts(adata):
     adata.X.data = np.log1p(adata.X.data)
     with pytest.raises(ValueError, match="Expected counts in 'adata.X', found .* fractional"):
         fit(adata)
+
+
+def test_a_folder_that_cannot_be_is_found_out_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("stofm_pyg.train.pretraining._fit.corpus_in_memory", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="is a file, in whose place a folder is needed"):
+        fit(make_tissue(), out=tmp_path / "file" / "run")

@@ -1,6 +1,8 @@
 """The whole of pre-training, in a second or two."""
 
 import json
+import os
+import shutil
 import time
 from dataclasses import asdict
 
@@ -10,6 +12,8 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import stofm_pyg.train.pretraining.stages as run_stage_module
+from stofm_pyg._files import locked
+from stofm_pyg.corpus import Corpus
 from stofm_pyg.models import CellEncoder, SToFM
 from stofm_pyg.nn import NodeType
 from stofm_pyg.train.engine.checkpoints import Checkpoints
@@ -206,3 +210,21 @@ def test_another_seed_is_another_run(whole, corpus, tmp_path):
     errors = pretrain(corpus, tmp_path, config)
     assert errors["stage_1"]["after"] != whole[1]["stage_1"]["after"]
     assert asdict(config)["seed"] == 1
+
+
+def test_another_run_is_at_the_folder(corpus, tmp_path):
+    told = f"'{tmp_path}' is in use: process {os.getpid()}"
+    with locked(tmp_path), pytest.raises(OSError, match=told):
+        pretrain(corpus, tmp_path, make_config())
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_corpus_that_has_changed_on_the_disk(corpus, tmp_path):
+    shutil.copytree(corpus.directory, tmp_path / "corpus")
+    path = Corpus(tmp_path / "corpus").shards[1].path
+    raw = bytearray(path.read_bytes())
+    raw[-3] ^= 1
+    path.write_bytes(bytes(raw))
+    with pytest.raises(ValueError, match=f"The corpus is damaged: '{path}'. Run 'corpus build' again"):
+        pretrain(Corpus(tmp_path / "corpus"), tmp_path / "run", make_config())
+    assert os.listdir(tmp_path / "run") == []

@@ -1,19 +1,18 @@
 import errno
-import hashlib
 import os
 import re
-import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import torch
+from stofm_pyg._files.left import clear_left, part_in, part_of
 
-BYTES_PER_READ = 2**22
 # What a disk refuses by, whatever is written; and how libraries without Python's errors say so.
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+OF_THE_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS,
+)  # fmt: skip
 NUMBER = re.compile(r"\(os error (\d+)\)|\berrno ?=? ?(\d+)", re.IGNORECASE)
 
 
@@ -41,21 +40,46 @@ def write_together(writes: Mapping[Path, Callable[[Path], object]]):
     Raises:
         OSError: One cannot be written; the old ones are as they were.
     """
-    temporary = {path: path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp") for path in writes}
+    temporary = {path: part_of(path) for path in writes}
+    for folder in {path.parent for path in writes}:
+        clear_left(folder)
     try:
         for path, write in writes.items():
-            try:
+            with naming(path):
                 write(temporary[path])
-            except Exception as error:
-                number = _number_of(error)
-                if number not in OF_THE_DISK:
-                    raise
-                raise OSError(number, os.strerror(number), str(path)) from error
         for path, part in temporary.items():
-            os.replace(part, path)
+            with naming(path):
+                os.replace(part, path)
     finally:
         for part in temporary.values():
-            part.unlink(missing_ok=True)
+            _remove(part)
+
+
+@contextmanager
+def saving(directory: Path) -> Iterator[Path]:
+    r"""A context with an empty folder within a folder, which is gone at the end with what is left in it.
+
+    Args:
+        directory (Path): The folder; made if need be.
+
+    Raises:
+        OSError: A file cannot be written; the message names where it was to be.
+    """
+    clear_left(directory)
+    part = part_in(directory)
+    with naming(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
+    try:
+        yield part
+    except OSError as error:
+        named = str(error.filename2 or error.filename or "")
+        if error.errno is None or not named.startswith(f"{directory}{os.sep}"):
+            raise
+        named = named.replace(str(part), str(directory), 1)
+        raise OSError(error.errno, error.strerror, named) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -67,11 +91,11 @@ def saved_together(directory: Path, optional: Sequence[str] = ()) -> Iterator[Pa
         directory (Path): The folder; made if need be.
         optional (sequence of str, optional): Files that are removed if they were not written.
             (default: :obj:`()`)
+
+    Raises:
+        OSError: A file cannot be written; the message names where it was to be.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    part = directory / f".saving-{secrets.token_hex(4)}"
-    part.mkdir()
-    try:
+    with saving(directory) as part:
         yield part
         for path in sorted(path for path in part.rglob("*") if path.is_file()):
             to = directory / path.relative_to(part)
@@ -80,48 +104,38 @@ def saved_together(directory: Path, optional: Sequence[str] = ()) -> Iterator[Pa
             optional = [name for name in optional if directory / name != to]
         for name in optional:
             (directory / name).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
-def save_torch(state: Any, path: Path):
-    r"""Writes a file by :obj:`torch.save`, whose own error does not tell that a disk is full.
-
-    Args:
-        state (Any): Tensors and plain values, nested as need be.
-        path (Path): The file.
+def check_writable(directory: str | os.PathLike):
+    r"""Checks, before the work, that files can be written to a folder, or that it can be made. Leaves
+    nothing.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: They cannot; the message names the place.
     """
-    with open(path, "wb") as file:
-        writer = _Writer(file)
-        try:
-            torch.save(state, writer)
-        except RuntimeError as error:
-            if writer.error is None:
-                raise
-            raise writer.error from error
+    directory = Path(directory).expanduser()
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(
+            errno.ENOTDIR, f"'{place}' is a file, in whose place a folder is needed", str(directory)
+        )
+    with naming(place), tempfile.TemporaryFile(dir=place):
+        pass
 
 
-class _Writer:
-    # A file that remembers why it could not be written, which is lost on the way through C++.
-    def __init__(self, file: BinaryIO):
-        self.file = file
-        self.error: OSError | None = None
-
-    def write(self, data) -> int:
-        return self._tell(self.file.write, data)
-
-    def flush(self):
-        self._tell(self.file.flush)
-
-    def _tell(self, function: Callable, *args):
-        try:
-            return function(*args)
-        except OSError as error:
-            self.error = self.error or error
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    r"""A context in which what a disk refuses by is an :class:`OSError` that names a file, whichever
+    library writes and whatever it is called meanwhile."""
+    try:
+        yield
+    except Exception as error:
+        number = _number_of(error)
+        if number not in OF_THE_DISK:
             raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def _number_of(error: BaseException | None) -> int | None:
@@ -136,10 +150,8 @@ def _number_of(error: BaseException | None) -> int | None:
     return None
 
 
-def file_hash(path: Path) -> str:
-    r"""Returns the SHA-256 of the content of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BYTES_PER_READ):
-            digest.update(block)
-    return digest.hexdigest()
+def _remove(path: Path):
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # The first error is the one to tell of.
+        pass

@@ -1,0 +1,1 @@
+r"""What `benchmarks/faults.py` kills: commands on tiny data, in processes of their own."""
