@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 UNLIKE = ("cells_per_second", "loading_share", "memory_mib")  # The clock's and the machine's.
 # Also what is a checksum of these.
 CLOCK = ("seconds", "peak_mib", "ms_per_step", "checksum")
-WORKING = ("checkpoints", "tensorboard")
+# "files" are hashes of files that have not changed for some seconds.
+WORKING = ("checkpoints", "tensorboard", "files")
 # A table of what is in the JSON beside it, with seconds.
 TABLE = "results.md"
 

@@ -10,9 +10,9 @@ METHODS = ("igraph", "leidenalg")
 # that is higher by a thousandth (four real slices of 3,190 to 34,451 cells; adjusted Rand index .94
 # to .99).
 ITERATIONS = 8
-# Three of them take three fifths of the time, for a modularity that is lower by two thousandths and an
-# adjusted Rand index of .94 with the clusters of eight, where another seed has .52 (a generated slice of
-# 20,000 cells). Clusters of a coarsened graph had less: modularity lower by 3 %.
+# Three of them take half the time, for a modularity that is lower by one or two thousandths and an
+# adjusted Rand index of .93 to .97 with the clusters of eight, where another seed has .47 to .65
+# (benchmarks/speed/leiden.py, docs/scaling.md).
 LARGE, FEW_ITERATIONS = 50_000, 3
 
 

@@ -29,17 +29,17 @@ NOT_RUN = {
 #: Run; of what they print the form alone is compared, since the data are others.
 FORM = {
     "corpus.corpus.Corpus",
-    "data.slices.convert.from_anndata",
     "data.tokens.tokenizer.RankValueTokenizer",
     "models.cell_encoder.model.CellEncoder",
     "models.stofm.SToFM",
-    "plot.slice_view.show",
 }
 #: Run; what they print is not compared, and why.
 OTHERS = {
     "data.genes.vocab.GeneVocab": "a report on other genes",
+    "data.slices.convert.from_anndata": "names of other classes",
     "data.slices.convert.slices_from_anndata": "names of other classes",
     "datasets.h5ad_slices.H5adSlices": "names of other slices",
+    "plot.slice_view.show": "a shortened description of a slice",
 }
 
 
@@ -99,9 +99,7 @@ def needs_regions(namespace):
 
 
 def needs_sizes(namespace):
-    dataset = loader.SpatialClusterData(namespace["data"], cells_per_part=40)
-    dataset.sizes = [part.num_nodes for part in dataset]
-    namespace["dataset"] = dataset
+    namespace["dataset"] = loader.SpatialClusterData(namespace["data"], cells_per_part=40)
 
 
 #: What some examples need beside that.

@@ -97,13 +97,11 @@ def test_commands_of_a_block():
 
 
 def test_commands_and_options_within_a_text_are_there():
+    (choices,) = (action.choices for action in cli.parser()._actions if isinstance(action.choices, dict))
     for page in PAGES:
         for line in re.findall(r"`stofm ([a-z][^`]*)`", prose(page)):
             words = line.split()
             assert words[0] in COMMANDS, f"{name_of(page)}: stofm {line}"
-            (choices,) = (
-                action.choices for action in cli.parser()._actions if isinstance(action.choices, dict)
-            )
             sub = choices[words[0]]
             if words[0] == "corpus":
                 continue
