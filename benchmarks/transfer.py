@@ -108,13 +108,14 @@ def models_of(corpus: Corpus, config: PretrainConfig, out: Path) -> tuple[dict[s
     start = out / f"seed-{config.seed}" / "untrained"
     given = None
     first = sorted(out.glob(f"seed-*/untrained/{CELLS}"))
-    if first and not start.exists():
+    if first and first[0].parent != start:
         given = SToFM.from_pretrained(first[0].parent).cell_encoder
-        shutil.copytree(first[0], start / CELLS, copy_function=os.link)
+        if not (start / CELLS).exists():
+            shutil.copytree(first[0], start / CELLS, copy_function=os.link)
     pretrain(corpus, start, PretrainConfig.from_dict(stages, config), cell_encoder=given, resume=True)
     untrained = SToFM.from_pretrained(start)
     end = out / f"seed-{config.seed}" / "trained"
-    if not end.exists():
+    if not (end / CELLS).exists():
         shutil.copytree(start / CELLS, end / CELLS, copy_function=os.link)
     errors = pretrain(
         corpus, end, config, cell_encoder=untrained.cell_encoder, resume=True, num_workers=1
