@@ -250,7 +250,9 @@ class SToFM(Pretrained, torch.nn.Module):
         parts = FittingParts(size, batch_size)
 
         def embedded(item: Data) -> Tensor:
-            return parts.run(lambda *n: embed_slice(self, item, read_out, *n, method, seed, bar), bar)
+            return parts.run(
+                lambda cells, batch: embed_slice(self, item, read_out, cells, batch, method, seed, bar), bar
+            )
 
         def one(item: Source | Data) -> AnnData | Tensor:
             if isinstance(item, Batch):
