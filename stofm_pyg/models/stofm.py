@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast, overload
 
@@ -245,14 +246,12 @@ class SToFM(Pretrained, torch.nn.Module):
         read_out = ReadOut.from_dict({**read_out.to_dict(), **changes})
         if method is None and self.graph != "official":
             method = self.settings.method
-
         size = self.settings.cells_per_part if cells_per_part is None else cells_per_part
         parts = FittingParts(size, batch_size)
 
         def embedded(item: Data) -> Tensor:
-            return parts.run(
-                lambda cells, batch: embed_slice(self, item, read_out, cells, batch, method, seed, bar), bar
-            )
+            options = {"method": method, "seed": seed, "bar": bar}
+            return parts.run(partial(embed_slice, self, item, read_out, **options), bar)
 
         def one(item: Source | Data) -> AnnData | Tensor:
             if isinstance(item, Batch):
