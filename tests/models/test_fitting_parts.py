@@ -61,9 +61,9 @@ def test_embeddings_are_those_of_the_parts_that_fit(monkeypatch, caplog, capfd):
     small = model.embed(tissue, cells_per_part=75, key_added=None)
     tried = []
 
-    def embed_slice(model, data, read_out, cells_per_part, *args):
+    def embed_slice(model, data, read_out, cells_per_part, *args, **options):
         tried.append(cells_per_part)
-        out = real(model, data, read_out, cells_per_part, *args)
+        out = real(model, data, read_out, cells_per_part, *args, **options)
         if cells_per_part > 80:  # After all is done, so that the bar has gone on.
             raise torch.OutOfMemoryError("CUDA out of memory")
         return out
