@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
         file.write(b"part")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stofm_pyg.datasets._slice_cache.torch.save", full)
+    monkeypatch.setattr("torch.save", full)
     with pytest.raises(OSError, match="No space left"):
         SyntheticTissue(tmp_path, **SMALL)
     assert [name.split("_")[0] for name in files(tmp_path)] == ["raw/synthetic"]
