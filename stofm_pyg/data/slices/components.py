@@ -1,4 +1,5 @@
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,9 +40,7 @@ class ExpressionComponents(NamedTuple):
                 count as their mean. Without, columns are all genes in order. (default: :obj:`None`)
         """
         genes = np.arange(len(self.mean)) if genes is None else genes
-        # What the genes at hand have of a cell's counts, so that missing ones change no scale.
-        share = self.share[genes].sum() if self.share.sum() > 0 else 1.0
-        expression = log_normalize(counts, self.target * share)
+        expression = log_normalize(counts, self.target * share_of(self.share, genes))
         loadings = self.loadings[genes]
         return expression @ loadings - self.mean[genes] @ loadings
 
@@ -62,40 +61,17 @@ def fit_components(
             a part in the components, the others a weight of zero. (default: :obj:`None`)
     """
     num_cells, num_genes = counts.shape
-    if num_components < 1:
-        raise ValueError(f"'num_components' must be at least 1, got {num_components}.")
-    if num_cells < 2 or num_genes < 1:
-        raise ValueError(
-            f"A PCA needs at least two cells and one gene, got {num_cells} cells and {num_genes} "
-            f"genes. Pass 'features=' with an array or the key of an embedding in 'adata.obsm'."
-        )
-    size = min(num_components, num_cells - 1, num_genes)
-    if size < num_components:
-        logger.warning(
-            "%d cells and %d genes have %d principal components, %d were asked for",
-            num_cells,
-            num_genes,
-            size,
-            num_components,
-        )
-
-    totals = _totals(counts)
-    positive = totals > 0
-    target = float(np.median(totals[positive])) if positive.any() else 1.0
-    weight = np.divide(1.0, totals, out=np.zeros_like(totals), where=positive)
-    share = np.asarray(counts.T @ weight).reshape(-1) / max(1, int(positive.sum()))
+    size = number_of_components(num_cells, num_genes, num_components)
+    target, share = depth_of([counts])
     expression = log_normalize(counts, target)
     mean, variance = mean_variance_axis(expression, axis=0)
-    # What is left by cancellation where a gene is the same in all cells is not variance.
-    variance[variance <= 1e-12 * variance.max(initial=0.0)] = 0.0
+    variance = true_variance(variance, num_cells)
     if not variance.any():
-        logger.warning("No gene varies between the %d cells: all components are 0", num_cells)
         return ExpressionComponents(target, share, mean, np.zeros((num_genes, size)))
     deviation = np.sqrt(np.where(variance > 0, variance, 1.0)) if scale else np.ones(num_genes)
     expression.data /= deviation[expression.indices]
-    chosen = np.arange(num_genes)
-    if top_genes is not None and top_genes < num_genes:
-        chosen = np.sort(np.argsort(-variance, kind="stable")[:top_genes])
+    chosen = most_variable(variance, top_genes)
+    if len(chosen) < num_genes:
         expression = expression[:, chosen]
         size = min(size, len(chosen))
 
@@ -154,6 +130,70 @@ def expression_pca(
     if batch is not None:
         _center(scores, np.asarray(batch))
     return scores.astype(np.float32)
+
+
+def number_of_components(num_cells: int, num_genes: int, asked: int) -> int:
+    r"""Returns how many components there are, at most as many as asked for; says so if fewer.
+
+    Raises:
+        ValueError: There are fewer than two cells, no gene, or no component is asked for.
+    """
+    if asked < 1:
+        raise ValueError(f"'num_components' must be at least 1, got {asked}.")
+    if num_cells < 2 or num_genes < 1:
+        raise ValueError(
+            f"A PCA needs at least two cells and one gene, got {num_cells} cells and {num_genes} "
+            f"genes. Pass 'features=' with an array or the key of an embedding in 'adata.obsm'."
+        )
+    size = min(asked, num_cells - 1, num_genes)
+    if size < asked:
+        logger.warning(
+            "%d cells and %d genes have %d principal components, %d were asked for",
+            num_cells, num_genes, size, asked,
+        )  # fmt: skip
+    return size
+
+
+def depth_of(slices: Sequence[sparse.csr_matrix]) -> tuple[float, np.ndarray]:
+    r"""Returns the median total count of a cell of some slices, and the mean share that each gene has of
+    it :math:`(G)`; cells without counts have no part.
+
+    Args:
+        slices (sequence of csr_matrix): The counts of each slice :math:`(N_i, G)`.
+    """
+    totals, share = [], np.zeros(slices[0].shape[1])
+    for counts in slices:
+        total = _totals(counts)
+        share += counts.T @ np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+        totals.append(total[total > 0])
+    totals = np.concatenate(totals)
+    return (float(np.median(totals)) if totals.size else 1.0), share / max(1, totals.size)
+
+
+def share_of(share: np.ndarray, genes: np.ndarray) -> float:
+    r"""What some genes at hand have of a cell's counts, so that missing ones change no scale.
+
+    Args:
+        share (np.ndarray): The mean share of each gene :math:`(G)`.
+        genes (np.ndarray): The genes that are there :math:`(G')`.
+    """
+    return share[genes].sum() if share.sum() > 0 else 1.0
+
+
+def true_variance(variance: np.ndarray, num_cells: int) -> np.ndarray:
+    r"""Returns the variance of genes :math:`(G)` without what is left by cancellation where a gene is
+    the same in all cells; says so where none varies."""
+    variance = np.where(variance <= 1e-12 * variance.max(initial=0.0), 0.0, variance)
+    if not variance.any():
+        logger.warning("No gene varies between the %d cells: all components are 0", num_cells)
+    return variance
+
+
+def most_variable(variance: np.ndarray, number: int | None) -> np.ndarray:
+    r"""Returns which genes vary most :math:`(G')`, in order; all if there is no :obj:`number`."""
+    if number is None or number >= len(variance):
+        return np.arange(len(variance))
+    return np.sort(np.argsort(-variance, kind="stable")[:number])
 
 
 def log_normalize(counts: sparse.csr_matrix, target: float) -> sparse.csr_matrix:

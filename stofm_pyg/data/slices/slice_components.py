@@ -1,4 +1,3 @@
-import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -6,9 +5,14 @@ import numpy as np
 from scipy import linalg, sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from stofm_pyg.data.slices.components import log_normalize
-
-logger = logging.getLogger(__name__)
+from stofm_pyg.data.slices.components import (
+    depth_of,
+    log_normalize,
+    most_variable,
+    number_of_components,
+    share_of,
+    true_variance,
+)
 
 # A slice's own standard deviation of a gene has half the say where it has so many cells.
 PRIOR_CELLS = 50
@@ -42,9 +46,7 @@ class SliceComponents(NamedTuple):
                 count as their mean. Without, columns are all genes in order. (default: :obj:`None`)
         """
         genes = np.arange(len(self.share)) if genes is None else genes
-        # What the genes at hand have of a cell's counts, so that missing ones change no scale.
-        share = self.share[genes].sum() if self.share.sum() > 0 else 1.0
-        expression = log_normalize(counts, self.target * share)
+        expression = log_normalize(counts, self.target * share_of(self.share, genes))
         scaled, mean = standardize(expression, self.deviation[genes])
         loadings = self.loadings[genes]
         return scaled @ loadings - mean @ loadings
@@ -66,32 +68,16 @@ def fit_slice_components(
         ValueError: There are fewer than two cells, no gene, or no component is asked for.
     """
     num_cells, num_genes = sum(counts.shape[0] for counts in slices), slices[0].shape[1]
-    if num_components < 1:
-        raise ValueError(f"'num_components' must be at least 1, got {num_components}.")
-    if num_cells < 2 or num_genes < 1:
-        raise ValueError(
-            f"A PCA needs at least two cells and one gene, got {num_cells} cells and {num_genes} "
-            f"genes. Pass 'features=' with an array or the key of an embedding in 'adata.obsm'."
-        )
-    size = min(num_components, num_cells - 1, num_genes)
-    if size < num_components:
-        logger.warning(
-            "%d cells and %d genes have %d principal components, %d were asked for",
-            num_cells, num_genes, size, num_components,
-        )  # fmt: skip
-    target, share = _depth(slices)
+    size = number_of_components(num_cells, num_genes, num_components)
+    target, share = depth_of(slices)
     expressions = [log_normalize(counts, target) for counts in slices]
     variance = sum(e.shape[0] * mean_variance_axis(e, axis=0)[1] for e in expressions) / num_cells
-    # What is left by cancellation where a gene is the same in all cells is not variance.
-    variance[variance <= 1e-12 * variance.max(initial=0.0)] = 0.0
+    variance = true_variance(variance, num_cells)
     loadings, deviation = np.zeros((num_genes, size)), np.sqrt(variance)
     if not variance.any():
-        logger.warning("No gene varies between the %d cells: all components are 0", num_cells)
         return SliceComponents(target, share, deviation, loadings)
 
-    chosen = np.arange(num_genes)
-    if top_genes is not None and top_genes < num_genes:
-        chosen = np.sort(np.argsort(-variance, kind="stable")[:top_genes])
+    chosen = most_variable(variance, top_genes)
     covariance = np.zeros((len(chosen), len(chosen)))
     for expression in expressions:
         scaled, mean = standardize(expression[:, chosen], deviation[chosen])
@@ -121,17 +107,6 @@ def standardize(
     values = expression.data * inverse[expression.indices]
     scaled = sparse.csr_matrix((values, expression.indices, expression.indptr), expression.shape)
     return scaled, mean * inverse
-
-
-def _depth(slices: Sequence[sparse.csr_matrix]) -> tuple[float, np.ndarray]:
-    # The median total of a cell, and the mean share of each gene.
-    totals, share = [], np.zeros(slices[0].shape[1])
-    for counts in slices:
-        total = np.asarray(counts.sum(axis=1, dtype=np.float64)).reshape(-1)
-        share += counts.T @ np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-        totals.append(total[total > 0])
-    totals = np.concatenate(totals)
-    return (float(np.median(totals)) if totals.size else 1.0), share / max(1, totals.size)
 
 
 def _largest(matrix: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
