@@ -1,9 +1,10 @@
 r"""Variants of SToFM, each without one thing or with another, as rows beside the full model."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from benchmarks.names import names_in
 
 # No two cells are as near as this, in spacings: all pairs are far, and none has a distance.
 NO_DISTANCES = 1e-3
@@ -71,10 +72,4 @@ def ablations(asked: str | None) -> dict[str, Ablation]:
         return {}
     if asked == "all":
         return dict(ABLATIONS)
-    names = list(dict.fromkeys(part.strip() for part in asked.split(",")))
-    for name in names:
-        if name not in ABLATIONS:
-            near = difflib.get_close_matches(name, ABLATIONS, 1)
-            hint = f"did you mean '{near[0]}'? Known" if near else "known"
-            raise ValueError(f"Unknown ablation '{name}'; {hint}: {', '.join(ABLATIONS)}")
-    return {name: ABLATIONS[name] for name in names}
+    return {name: ABLATIONS[name] for name in names_in(asked, ABLATIONS, "ablation")}

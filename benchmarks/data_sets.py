@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from benchmarks.tasks import TASKS
+from stofm_pyg.data.errors import known_names
 from stofm_pyg.datasets import download_published, published_label, published_names
 
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -110,11 +111,8 @@ def _kind(item: str) -> str:
     if item in published_names() and not path.exists():
         return "published"
     if path.suffix == "" and not path.exists():
-        near = difflib.get_close_matches(item, published_names(), 1)
-        hint = f"did you mean '{near[0]}'? Known" if near else "known"
-        raise ValueError(
-            f"'{item}' is no file and no published data set; {hint}: {', '.join(published_names())}"
-        )
+        hint = known_names(item, published_names())
+        raise ValueError(f"'{item}' is no file and no published data set; {hint}")
     return "file"
 
 

@@ -1,7 +1,6 @@
 r"""The rows of a table: methods with their settings."""
 
 import copy
-import difflib
 import inspect
 import logging
 from argparse import Namespace
@@ -14,6 +13,7 @@ from benchmarks.ablations import Ablation, ablations
 from benchmarks.methods import ALL, DEFAULT, METHODS, SavedModel
 from benchmarks.methods.stofm import SToFMFitted
 from benchmarks.methods.unscaled import UnscaledFitted
+from benchmarks.names import names_in, split_names
 from stofm_pyg._files import file_hash
 from stofm_pyg.nn.conv_resolver import find_conv
 
@@ -113,13 +113,7 @@ def method_names(asked: str | None) -> list[str]:
         return list(DEFAULT)
     if asked == "all":
         return list(ALL)
-    names = list(dict.fromkeys(part.strip() for part in asked.split(",")))
-    for name in names:
-        if name not in METHODS:
-            near = difflib.get_close_matches(name, METHODS, 1)
-            hint = f"did you mean '{near[0]}'? Known" if near else "known"
-            raise ValueError(f"Unknown method '{name}'; {hint}: {', '.join(METHODS)}")
-    return names
+    return names_in(asked, METHODS, "method")
 
 
 def _row_of(name: str, common: dict, asked: bool) -> Row | None:
@@ -141,7 +135,7 @@ def _parameters(factory: Callable) -> list[str]:
 
 
 def _model_rows(name: str, args: Namespace):
-    kinds = list(dict.fromkeys(part.strip() for part in args.features.split(",")))
+    kinds = split_names(args.features)
     for conv, told_conv in _convs(args.conv).items():
         for kind in kinds:
             told = [told_conv] * (conv != SE2) + [kind] * (len(kinds) > 1)
@@ -151,8 +145,7 @@ def _model_rows(name: str, args: Namespace):
 
 def _convs(asked: str) -> dict[str, str]:
     # Operators as they were given, and what their rows are called: without the file, if that will do.
-    names = [SE2, *dict.fromkeys(part.strip() for part in asked.split(","))]
-    names = [SE2] + [name for name in names if find_conv(name) is not find_conv(SE2)]
+    names = [SE2] + [name for name in split_names(asked) if find_conv(name) is not find_conv(SE2)]
     short = [name.rpartition(":")[2] for name in names]
     told = [s if short.count(s) == 1 else n for s, n in zip(short, names, strict=True)]
     return dict(zip(names, told, strict=True))

@@ -29,6 +29,14 @@ def unknown_key(key: str, where: str, known: Iterable[str], mend: str = "") -> V
     return ValueError(" ".join(parts))
 
 
+def known_names(name: str, known: Iterable[str]) -> str:
+    r"""Returns what names there are, after the one that was likely meant, for the end of a message."""
+    known = [str(item) for item in known]
+    near = difflib.get_close_matches(str(name), known, 1)
+    hint = f"did you mean {near[0]!r}? Known" if near else "known"
+    return f"{hint}: {', '.join(known)}"
+
+
 def shown(value: object) -> str:
     r"""Returns a value for a message, shortened: lists of ten times the same list, ten times over, are
     small and would fill the memory when they are written out."""

@@ -1,4 +1,3 @@
-import difflib
 import logging
 import os
 import shutil
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from stofm_pyg._files import file_hash, write_atomically
 from stofm_pyg.data import SliceSettings
+from stofm_pyg.data.errors import known_names
 from stofm_pyg.datasets._published_table import PUBLISHED, PublishedFile
 from stofm_pyg.datasets.h5ad_slices import H5adSlices
 
@@ -120,9 +120,7 @@ def download_published(name: str, root: str | os.PathLike | None = None) -> Path
 def check_name(name: str):
     r"""Raises a ValueError if a data set is unknown, which lists the known."""
     if name not in PUBLISHED:
-        near = difflib.get_close_matches(str(name), PUBLISHED, 1)
-        hint = f"did you mean '{near[0]}'? Known" if near else "known"
-        raise ValueError(f"Unknown published data set '{name}'; {hint}: {', '.join(PUBLISHED)}")
+        raise ValueError(f"Unknown published data set '{name}'; {known_names(name, PUBLISHED)}")
 
 
 def _root(root: str | os.PathLike | None) -> Path:
