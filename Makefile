@@ -2,12 +2,14 @@
 PYTHON ?= python3
 ARGS ?=
 VENV_PYTHON := .venv/bin/python
+# A thread for each worker: they share the cores.
+PYTEST := OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help ready setup segmentation test lint types docs wheel-check fuzz faults audit release clean
 
 help:
 	@echo "make segmentation  set up, then find tissue domains (ARGS=\"--preset tiny\" ...)"
-	@echo "make test          set up, then run the tests (ARGS=\"-k words\" ...)"
+	@echo "make test          set up, then run the tests, up to four at a time (ARGS=\"-k words\", -n 0: one)"
 	@echo "make lint          set up, then ruff"
 	@echo "make types         set up, then mypy on the public API"
 	@echo "make docs          set up, then build the pages and the reference into site/"
@@ -30,7 +32,7 @@ segmentation: ready
 	$(VENV_PYTHON) benchmarks/run.py --task segmentation $(ARGS)
 
 test: ready
-	$(VENV_PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: ready
 	$(VENV_PYTHON) -m ruff check .
@@ -47,7 +49,7 @@ wheel-check: ready
 	$(VENV_PYTHON) tools/check_wheel.py $(ARGS)
 
 fuzz: ready
-	HYPOTHESIS_PROFILE=long $(VENV_PYTHON) -m pytest tests/fuzz $(ARGS)
+	HYPOTHESIS_PROFILE=long $(PYTEST) tests/fuzz $(ARGS)
 
 faults: ready
 	$(VENV_PYTHON) benchmarks/faults.py $(ARGS)

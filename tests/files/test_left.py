@@ -52,7 +52,9 @@ def test_what_a_killed_process_left_is_removed(use, tmp_path):
     assert set(names(tmp_path)) - {"b"} == {".mine.tmp"}
 
 
-@pytest.mark.parametrize(("pid", "machine"), [(os.getpid(), None), (None, "0123abcd")])
+@pytest.mark.parametrize(
+    ("pid", "machine"), [(os.getpid(), None), (None, "0123abcd")], ids=["own", "elsewhere"]
+)
 def test_what_may_be_written_now_stays(pid, machine, tmp_path):
     leave(tmp_path, pid or dead_pid(), machine)
     before = names(tmp_path)

@@ -1,4 +1,19 @@
+import pytest
+
 from tests.fuzz.profile import PROFILE, refused, tried
+
+
+def pytest_sessionfinish(session):
+    """Lets a worker hand on what it counted."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["counts"] = dict(tried), dict(refused)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Adds up what workers counted."""
+    for counts, own in zip((tried, refused), node.workeroutput.get("counts", ()), strict=False):
+        counts.update(own)
 
 
 def pytest_terminal_summary(terminalreporter):
