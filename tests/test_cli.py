@@ -7,7 +7,7 @@ import pytest
 
 from stofm_pyg import __version__, cli
 from stofm_pyg.cli import main
-from stofm_pyg.commands import COMMANDS
+from stofm_pyg.commands import COMMANDS, find_command, summary
 from stofm_pyg.commands.interruption import Terminated
 
 
@@ -19,17 +19,46 @@ def test_help(argv, capsys):
     assert "adapt" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_each_command(name, capsys):
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert stop.value.code == 0 and " ".join(COMMANDS[name].__doc__.split()) in told
+    assert stop.value.code == 0 and " ".join(find_command(name).__doc__.split()) in told
+
+
+def test_the_list_of_commands(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for name in COMMANDS:
+        assert summary(name) == find_command(name).__doc__.split("\n\n")[0]
+        assert f"{name} {' '.join(summary(name).split())}" in told
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_takes_long_to_import_is_not_for_help(option):
+    code = f"""import sys
+from stofm_pyg.cli import main
+try:
+    main(["{option}"])
+except SystemExit:
+    print(sorted({{"numpy", "torch", "anndata", "matplotlib"}} & sys.modules.keys()))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_is_imported_alone(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(cli, "find_command", lambda name: asked.append(name) or find_command(name))
+    with pytest.raises(SystemExit):
+        main(["convert", "--help"])
+    assert asked == ["convert"] and "usage: stofm convert" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["--help", *COMMANDS])
 def test_examples_are_in_the_help_and_can_be_typed(name, capsys):
-    lines = cli.EXAMPLE.splitlines()[:4] if name == "--help" else [COMMANDS[name].EXAMPLE]
+    lines = cli.EXAMPLE.splitlines()[:4] if name == "--help" else [find_command(name).EXAMPLE]
     action = ["build"] if name == "corpus" else []
     with pytest.raises(SystemExit):
         main([name, *action, "--help"])
@@ -113,9 +142,9 @@ def test_errors_become_one_line(monkeypatch, capsys, error, status, line):
         def run(args):
             raise error
 
-    Command.__doc__, Command.EXAMPLE = "Fails.", "stofm fail"
-    monkeypatch.setitem(COMMANDS, "fail", Command)
-    assert cli.main(["fail"]) == status
+    Command.EXAMPLE = "stofm plot"
+    monkeypatch.setattr(cli, "find_command", lambda name: Command)
+    assert cli.main(["plot"]) == status
     assert capsys.readouterr().err.strip() == line
 
 

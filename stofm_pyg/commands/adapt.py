@@ -15,11 +15,11 @@ from tqdm import tqdm
 from stofm_pyg import __version__
 from stofm_pyg._files import write_atomically
 from stofm_pyg.commands.encoder_to_adapt import encoder_to_adapt
-from stofm_pyg.commands.interruption import Stop
 from stofm_pyg.commands.outputs import check_run, output_folder
 from stofm_pyg.commands.read_cells import read_cells, read_vocab
 from stofm_pyg.commands.run_options import add_device, add_out, add_resume, add_seed
 from stofm_pyg.commands.slice_options import add_slices, slice_files
+from stofm_pyg.commands.stop import Stop
 from stofm_pyg.train import PRESETS, AdaptationSettings, adapt_cell_encoder, find_device
 
 EXAMPLE = "stofm adapt brain.h5ad --vocab Geneformer/geneformer --out my_encoder"

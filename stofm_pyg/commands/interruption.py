@@ -1,44 +1,14 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
-from stofm_pyg.train import EXIT_TERMINATED, Termination
-
-#: The exit status after Ctrl-C: 128 + SIGINT.
-EXIT_INTERRUPTED = 130
+#: The exit statuses after Ctrl-C and after SIGTERM: 128 and the number of the signal.
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
 
 
 class Terminated(BaseException):
     r"""The process was told to end, where nothing is to be saved first."""
-
-
-class Stop:
-    r"""A context in which a run that keeps checkpoints is let to save its state when it is told to end
-    (SIGTERM) or Ctrl-C is pressed; the second Ctrl-C does not wait. Called, it says whether that has
-    happened.
-    """
-
-    def __init__(self):
-        self._pressed, self._told = Termination(interrupts=True), Termination()
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "Stop":
-        # The inner one takes SIGTERM, so that the outer one sees Ctrl-C alone.
-        self._stack.enter_context(self._pressed)
-        self._stack.enter_context(self._told)
-        return self
-
-    def __exit__(self, *error):
-        self._stack.close()
-
-    def __call__(self) -> bool:
-        return self._pressed() or self._told()
-
-    @property
-    def status(self) -> int:
-        r"""The exit status; that of SIGTERM where another process of the run was told to end."""
-        return EXIT_INTERRUPTED if self._pressed() and not self._told() else EXIT_TERMINATED
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from stofm_pyg.commands.interruption import Stop
 from stofm_pyg.commands.outputs import check_run, output_folder
 from stofm_pyg.commands.run_options import (
     add_device,
@@ -21,6 +20,7 @@ from stofm_pyg.commands.run_options import (
     add_workers,
     check_workers,
 )
+from stofm_pyg.commands.stop import Stop
 from stofm_pyg.corpus import Corpus
 from stofm_pyg.models import CellEncoder, SToFM
 from stofm_pyg.train import PRESETS, PretrainConfig, find_device, pretrain

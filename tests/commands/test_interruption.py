@@ -7,8 +7,10 @@ import threading
 import anndata
 import pytest
 
+from stofm_pyg import train
 from stofm_pyg.cli import main
-from stofm_pyg.commands.interruption import Stop, Terminated, ended_by_sigterm
+from stofm_pyg.commands.interruption import EXIT_TERMINATED, Terminated, ended_by_sigterm
+from stofm_pyg.commands.stop import Stop
 from stofm_pyg.models import SToFM
 
 
@@ -39,6 +41,7 @@ def test_the_second_ctrl_c_does_not_wait():
 
 
 def test_told_to_end():
+    assert EXIT_TERMINATED == train.EXIT_TERMINATED
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated), ended_by_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
