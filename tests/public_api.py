@@ -20,7 +20,7 @@ from stofm_pyg.data import (
 )
 from stofm_pyg.datasets import generate_tissue
 from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
-from stofm_pyg.models import CellEncoder, Domains, ModelCard, ReadOut
+from stofm_pyg.models import CellEncoder, Domains, ModelCard, ReadOut, embed_in_parts
 from stofm_pyg.nn import (
     GaussianDistance,
     PairRepresentation,
@@ -42,6 +42,7 @@ def check_models(adata: AnnData, data: Data) -> None:
     of_several: list[Tensor] = model.embed([data, data])
     print(model.embed(adata).obsm["X_stofm"].shape, of_cells.shape, len(of_several))
     assert_type(model.embed_anndata(adata), Tensor)
+    assert_type(embed_in_parts(model, "a.h5ad", "parts", share=(0, 2)), np.ndarray | None)
     assert_type(model.slices(adata), list[Data])
     assert_type(model.domains(adata, n=7), Domains)
     assert_type(model.domains([adata, adata]), Domains)

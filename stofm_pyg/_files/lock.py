@@ -3,6 +3,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,17 @@ from stofm_pyg._files.left import clear_left
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
+SECONDS_BETWEEN_TRIES = 0.5
 _held: dict[Path, int] = {}
 _guard = threading.Lock()
 
 
+class FolderInUse(OSError):
+    r"""Another process writes to a folder."""
+
+
 @contextmanager
-def locked(directory: Path, shared: bool = False) -> Iterator[None]:
+def locked(directory: Path, shared: bool = False, wait: bool = False) -> Iterator[None]:
     r"""A context in which no other process writes to a folder, which is made if need be: two commands
     on one folder at once would write over each other. The system lets go of the lock of a process that
     was killed, whose file is then no more than a name.
@@ -26,19 +32,27 @@ def locked(directory: Path, shared: bool = False) -> Iterator[None]:
         directory (Path): The folder.
         shared (bool, optional): Whether others that share it may write there, too.
             (default: :obj:`False`)
+        wait (bool, optional): Whether to wait for another process that is at it, of which a line in the
+            log tells. (default: :obj:`False`)
 
     Raises:
-        OSError: Nothing can be written to the folder, or another process is at it; the message has its
-            number.
+        OSError: Nothing can be written to the folder, or another process is at it, for which one does
+            not wait; the message has its number.
     """
     directory.mkdir(parents=True, exist_ok=True)
     clear_left(directory)
-    path = directory.resolve() / LOCK
-    with _guard:  # Locks are of a process, which cannot tell its own threads apart.
-        if _held.get(path) == os.getpid():
-            raise _taken(directory, os.getpid(), socket.gethostname())
-        file = _acquire(path, directory, shared)
-        _held[path] = os.getpid()
+    path, told = directory.resolve() / LOCK, False
+    while True:
+        try:
+            file = _take(path, directory, shared)
+            break
+        except FolderInUse as error:
+            if not wait:
+                raise
+            if not told:
+                logger.info("Waiting: %s", str(error).partition(";")[0])
+            told = True
+            time.sleep(SECONDS_BETWEEN_TRIES)
     try:
         yield
     finally:
@@ -46,6 +60,15 @@ def locked(directory: Path, shared: bool = False) -> Iterator[None]:
             _held.pop(path, None)
             if file is not None:
                 _release(path, file, shared)
+
+
+def _take(path: Path, directory: Path, shared: bool) -> int | None:
+    with _guard:  # Locks are of a process, which cannot tell its own threads apart.
+        if _held.get(path) == os.getpid():
+            raise _taken(directory, os.getpid(), socket.gethostname())
+        file = _acquire(path, directory, shared)
+        _held[path] = os.getpid()
+        return file
 
 
 def _acquire(path: Path, directory: Path, shared: bool) -> int | None:
@@ -92,8 +115,8 @@ def _release(path: Path, file: int, shared: bool):
         os.close(file)
 
 
-def _taken(directory: Path, pid: int | str, host: str) -> OSError:
+def _taken(directory: Path, pid: int | str, host: str) -> FolderInUse:
     who = f"process {pid} on '{host}'" if pid else "another process"
-    return OSError(
+    return FolderInUse(
         f"'{directory}' is in use: {who} writes there; wait until it has ended, or name another folder"
     )

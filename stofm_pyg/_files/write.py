@@ -12,6 +12,7 @@ from stofm_pyg._files.left import clear_left, part_in, part_of
 # What a disk refuses by, whatever is written; and how libraries without Python's errors say so.
 OF_THE_DISK = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
 )  # fmt: skip
 NUMBER = re.compile(r"\(os error (\d+)\)|\berrno ?=? ?(\d+)", re.IGNORECASE)
 
@@ -65,6 +66,8 @@ def saving(directory: Path) -> Iterator[Path]:
     Raises:
         OSError: A file cannot be written; the message names where it was to be.
     """
+    if not directory.is_dir():
+        check_writable(directory)
     clear_left(directory)
     part = part_in(directory)
     with naming(directory):

@@ -17,6 +17,7 @@ from stofm_pyg.commands.slice_options import (
     add_how,
     add_slices,
     given_where,
+    model_settings,
     slice_files,
     slice_settings,
 )
@@ -54,6 +55,9 @@ def run(args: argparse.Namespace) -> int:
     sources = slice_files(args.slices)
     out = output_file(args.out, sources, args.overwrite, (H5AD, SLICES))
     if out.suffix == H5AD:
+        if args.model is not None or args.label:
+            option = "--label" if args.label else "--model"
+            raise ValueError(f"{option} is for {SLICES}; an h5ad holds what was read")
         _to_h5ad(sources, out, args.raw)
         return 0
     if args.raw:
@@ -88,6 +92,7 @@ def _to_h5ad(sources: list[Path], out: Path, raw: bool):
 def _slices(sources: list[Path], args: argparse.Namespace) -> list[Data]:
     if args.model is not None:
         model, where = SToFM.from_pretrained(args.model), given_where(args)
+        model_settings(model, args)
         if args.label:
             raise ValueError("--model makes slices without labels; leave --label or --model out")
         return [data for source in sources for data in model.slices(source, **where)]

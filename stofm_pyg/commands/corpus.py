@@ -1,17 +1,23 @@
 r"""Builds a corpus of slices on disk, from which pre-training reads."""
 
 import argparse
-import re
 from pathlib import Path
 
 from stofm_pyg.commands.help_formatter import HelpFormatter, epilog
 from stofm_pyg.commands.outputs import output_folder
 from stofm_pyg.commands.read_cells import read_vocab
-from stofm_pyg.commands.run_options import add_out, add_seed, add_workers, check_workers
+from stofm_pyg.commands.run_options import (
+    add_out,
+    add_seed,
+    add_share,
+    add_workers,
+    check_workers,
+    find_share,
+)
 from stofm_pyg.commands.slice_options import (
     add_how,
     add_slices,
-    given_where,
+    model_settings,
     slice_files,
     slice_settings,
 )
@@ -51,13 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser):
         help="the most tokens of a cell")  # fmt: skip
     add_seed(build, default.seed)
     add_workers(build, "processes that convert slices")
-    add("--share", default="0/1", metavar="K/N", help="makes the K-th of N shares, from 0 on: for "
-        "several machines with one folder and the same files")  # fmt: skip
+    add_share(build, "makes the K-th of N shares, from 0 on: for several machines with one folder and "
+        "the same files")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     r"""Runs the command."""
-    share = _share(args.share)
+    share = find_share(args.share)
     check_workers(args.workers, least=1)
     files = slice_files(args.slices)
     out = output_folder(args.out)
@@ -65,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     vocab = features = orthologues = None
     if args.model is not None:
         model = SToFM.from_pretrained(args.model)
-        settings = model.settings.replace(**given_where(args))
+        settings = model_settings(model, args)
         vocab, features = model.vocab, None if model.vocab is not None else model.features
         orthologues = getattr(model.features, "orthologues", None)
         if vocab is None and (features is None or isinstance(features, TokenFeatures)):
@@ -95,10 +101,3 @@ def _features(name: str, files: list[Path], settings: SliceSettings) -> Features
     if obsm is not None:
         return ObsmFeatures.fit(slices, obsm, settings.spatial_key)
     return PCAFeatures.fit(slices, settings.num_features, settings.spatial_key, settings.seed)
-
-
-def _share(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not int(match[1]) < int(match[2]):
-        raise ValueError(f"--share {text}: expected K/N with K from 0 to N - 1, such as 0/4 ... 3/4")
-    return int(match[1]), int(match[2])

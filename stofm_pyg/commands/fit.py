@@ -6,7 +6,6 @@ import argparse
 import logging
 from pathlib import Path
 
-from stofm_pyg.commands.interruption import Stop
 from stofm_pyg.commands.outputs import check_run, output_folder
 from stofm_pyg.commands.read_cells import read_vocab
 from stofm_pyg.commands.run_options import (
@@ -21,10 +20,11 @@ from stofm_pyg.commands.run_options import (
 from stofm_pyg.commands.slice_options import (
     add_how,
     add_slices,
-    given_where,
+    model_settings,
     slice_files,
     slice_settings,
 )
+from stofm_pyg.commands.stop import Stop
 from stofm_pyg.models import CellEncoder, SToFM
 from stofm_pyg.train import PRESETS, PretrainConfig, fit
 
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     vocab = None if vocab_name is None else read_vocab(vocab_name, files, args.layer)
     model = None if args.model is None else SToFM.from_pretrained(args.model)
     if model is not None:
-        settings = model.settings.replace(**given_where(args))
+        settings = model_settings(model, args)
     else:
         settings = slice_settings(args, seed=args.seed or 0)
     with Stop() as stop:

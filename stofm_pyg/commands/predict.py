@@ -8,13 +8,12 @@ import logging
 from stofm_pyg.commands.outputs import output_files, write_h5ad
 from stofm_pyg.commands.run_options import add_device, add_model, add_out, add_overwrite, add_seed
 from stofm_pyg.commands.slice_options import add_slices, add_where, given_where, slice_files
-from stofm_pyg.data import Keys, read
+from stofm_pyg.data import read
 from stofm_pyg.models import SToFM
+from stofm_pyg.models.label_head import DOMAINS, prediction_key
 from stofm_pyg.train import find_device
 
 EXAMPLE = "stofm predict my_tuned_model other.h5ad --out predicted.h5ad"
-
-DOMAINS = "domains"
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     label = _label(args.label, model, args.model)
     sources = slice_files(args.slices)
     outputs = output_files(args.out, sources, args.overwrite)
-    key = args.key_added or (Keys.DOMAIN if label == DOMAINS else f"stofm_{label}")
+    key = args.key_added or prediction_key(label)
     device = find_device(args.device)
     for source, out in zip(sources, outputs, strict=True):
         adata = read(source)

@@ -1,6 +1,8 @@
 r"""The options of how a command runs and what it writes, the same for all commands."""
 
 import argparse
+import os
+import re
 from pathlib import Path
 
 RESUME = ("auto", "never")
@@ -14,6 +16,17 @@ def add_model(parser: argparse.ArgumentParser):
     parser.add_argument("model", metavar="MODEL", help=MODEL)
 
 
+def given_path(text: str) -> Path:
+    r"""Reads a path of a command line; an empty one would be the folder that one is in.
+
+    Raises:
+        ArgumentTypeError: It is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 def add_out(parser: argparse.ArgumentParser, metavar: str, text: str, required: bool = True):
     r"""Adds where a command writes.
 
@@ -23,7 +36,7 @@ def add_out(parser: argparse.ArgumentParser, metavar: str, text: str, required: 
         text (str): What goes there.
         required (bool, optional): Whether it must be said. (default: :obj:`True`)
     """
-    parser.add_argument("--out", required=required, type=Path, metavar=metavar, help=text)
+    parser.add_argument("--out", required=required, type=given_path, metavar=metavar, help=text)
 
 
 def add_overwrite(parser: argparse.ArgumentParser):
@@ -63,6 +76,32 @@ def check_workers(workers: int, least: int = 0):
     if workers < least:
         bound = "must not be negative" if least == 0 else f"must be at least {least}"
         raise ValueError(f"--workers {bound} (got {workers})")
+
+
+def add_share(parser: argparse.ArgumentParser, text: str):
+    r"""Adds which share of the work is done.
+
+    Args:
+        parser (ArgumentParser): The parser of the command.
+        text (str): What it means.
+    """
+    parser.add_argument("--share", metavar="K/N", help=f"{text}; without, that of the process under "
+        "torchrun and accelerate, or all")  # fmt: skip
+
+
+def find_share(text: str | None) -> tuple[int, int]:
+    r"""Returns which share of how many :obj:`K/N` says; without it, what the environment of a process
+    says that torchrun or accelerate has started.
+
+    Raises:
+        ValueError: It says none.
+    """
+    if text is None:
+        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not int(match[1]) < int(match[2]):
+        raise ValueError(f"--share {text}: expected K/N with K from 0 to N - 1, such as 0/4 ... 3/4")
+    return int(match[1]), int(match[2])
 
 
 def add_resume(parser: argparse.ArgumentParser):

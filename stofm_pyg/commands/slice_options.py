@@ -1,16 +1,23 @@
 r"""The options that say how slices are made, the same for all commands."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anndata import AnnData
 
 from stofm_pyg.data import Keys, SliceSettings
 from stofm_pyg.data.readers import sources_in
+from stofm_pyg.data.slices.files import file_paths
 from stofm_pyg.data.slices.rows import has_slices
 from stofm_pyg.loader import SpatialClusterData
 from stofm_pyg.transforms import NormalizePosition
+
+if TYPE_CHECKING:
+    from stofm_pyg.models import SToFM
 
 #: What a command takes as slices.
 SOURCES = "h5ad, AnnData or SpatialData in zarr, folders as instruments write them (Visium, Xenium ...)"
@@ -74,14 +81,33 @@ def slice_settings(args: argparse.Namespace, **others) -> SliceSettings:
     return SliceSettings().replace(**{**how, **given_where(args), **others})
 
 
+def model_settings(model: SToFM, args: argparse.Namespace) -> SliceSettings:
+    r"""The settings of a saved model, but for where a command line says that things are found.
+
+    Raises:
+        ValueError: The command line says how slices are made, which is the model's.
+    """
+    default = SliceSettings()
+    for name in HOW:
+        if getattr(args, name) != getattr(default, name):
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is the model's where --model is given; leave one of both out")
+    return model.settings.replace(**given_where(args))
+
+
 def slice_files(paths: Sequence[str]) -> list[Path]:
     r"""The sources of slices that a command line names, those right below a folder among them.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
-        ValueError: A folder is of no format, and holds nothing that is.
+        ValueError: A path is empty, a folder is of no format and holds nothing that is, or one source is
+            named twice.
     """
-    return [source for path in paths for source in sources_in(path)]
+    if not all(paths):
+        raise ValueError("SLICES: a path is empty; name files or folders")
+    sources = [source for path in paths for source in sources_in(path)]
+    file_paths(sources, links=True)  # Says which one is there twice.
+    return sources
 
 
 def where_to_draw(adata: AnnData, settings: SliceSettings) -> dict:

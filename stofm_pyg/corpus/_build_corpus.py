@@ -10,14 +10,14 @@ from anndata import AnnData
 from torch import Tensor
 from tqdm import tqdm
 
-from stofm_pyg._files import locked
+from stofm_pyg._files import check_writable, locked
 from stofm_pyg.corpus.convert_slice import convert_slice
 from stofm_pyg.corpus.corpus import Corpus
 from stofm_pyg.corpus.failed_slices import SLICE_ERRORS, FailedSlices, Failure, reason_of
 from stofm_pyg.corpus.feature_store import FeatureStore
 from stofm_pyg.corpus.jobs import exit_with_parent, run_jobs
 from stofm_pyg.corpus.manifest import FEATURES, ORTHOLOGUES, VOCAB, summary, write_manifest
-from stofm_pyg.corpus.plan import FileHashes, PlannedSlice, plan_slices
+from stofm_pyg.corpus.plan import FileHashes, PlannedSlice, file_stamp, plan_slices
 from stofm_pyg.corpus.shard import Shard
 from stofm_pyg.corpus.shard_file import is_intact, read_report, shard_path, write_shard
 from stofm_pyg.data import GeneVocab, SliceSettings
@@ -94,10 +94,14 @@ def build_corpus(
     if (vocab is None) == (features is None):
         raise ValueError("A corpus is made with a vocabulary or with features, one of both; pass one")
     settings = SliceSettings() if settings is None else settings
+    for name, value, kind in (("vocab", vocab, GeneVocab), ("settings", settings, SliceSettings)):
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"'{name}' must be a {kind.__name__} (got {type(value).__name__})")
     table = None
     if vocab is not None:
         table = Orthologues.read(settings.orthologues if orthologues is None else orthologues)
     directory = Path(out).expanduser()
+    check_writable(directory)
     with locked(directory, shared=of > 1):
         return _build(
             files, directory, vocab, settings, features, table, share, workers, progress
@@ -190,11 +194,12 @@ class _Convert:
         settings, directory = self.settings, self.directory
         try:
             reader = SliceReader(item.file, settings)
-            rows = reader.rows[item.slice]
-            adata = reader.read(item.slice, getattr(self.features, "obsm", None))
+            adata, rows = reader.read_by_name(item.slice, getattr(self.features, "obsm", None))
             # Before the shard is written: one without features would count as made.
             x = None if self.features is None else self.features.encode(adata)
             tensors, report = convert_slice(adata, rows, settings, self.vocab, self.orthologues)
+            if file_stamp(item.file) != item.stamp:
+                return "it was changed while it was read; run it again"
             write_shard(directory, item.key, tensors, report)
             if x is not None:
                 store = corpus_store(directory, settings, self.features)

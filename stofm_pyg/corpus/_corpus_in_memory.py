@@ -14,6 +14,7 @@ from stofm_pyg.corpus.plan import shard_key, shard_marks
 from stofm_pyg.corpus.shard import Shard
 from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.data.genes.orthologues import Orthologues
+from stofm_pyg.data.slices.cell_order import sort_cells
 from stofm_pyg.data.slices.files import file_names, file_paths
 from stofm_pyg.data.slices.reader import SliceReader, content_hash
 from stofm_pyg.nn.node_type import cell_mask
@@ -51,8 +52,8 @@ def corpus_in_memory(
     items = [(reader, prefix, name) for reader, prefix in _named(readers) for name in reader.rows]
     bar = tqdm(items, "Converting", leave=False, unit="slice", disable=not progress)
     for reader, prefix, name in bar:
-        adata = reader.read(name, obsm)
-        tensors, report = convert_slice(adata, reader.rows[name], settings, vocab, orthologues, name)
+        adata, rows = reader.read_by_name(name, obsm)
+        tensors, report = convert_slice(adata, rows, settings, vocab, orthologues, name)
         key = shard_key(content_hash(adata), name, marks)
         several = len(reader.rows) > 1 or not prefix
         full = ":".join(part for part in (prefix, name if several else "") if part) or "slice"
@@ -84,6 +85,8 @@ def corpus_of_data(slices: Sequence[Data], settings: SliceSettings) -> tuple[Cor
         data = data.clone()
         if data.get("cell_id") is None:
             data.cell_id = torch.where(cells, cells.cumsum(0) - 1, -1)
+        data = sort_cells(data)
+        cells = cell_mask(data)
         tensors, report = shard_tensors(data, settings)
         x = data.x[cells]
         digest = _digest({"pos": data.pos[cells], "x": x, "edges": tensors["edge_col"]})

@@ -44,7 +44,7 @@ def convert_slice(
 
     **Shapes**, for :math:`N` cells, :math:`T` tokens, :math:`E` edges and :math:`P` subpatches:
         - :obj:`pos`: :math:`(N, 2)` float64, :obj:`cell_id`, :obj:`order`: :math:`(N)` int64, the row
-          of a cell in its file, and its place among the cells of the slice there
+          of a cell in its file, and its place among the cells that were given
         - :obj:`edge_ptr`: :math:`(N + 1)` int64, :obj:`edge_col`: :math:`(E)` int32,
           :obj:`edge_attr`: :math:`(E)` float32, the radius graph of the whole slice
         - :obj:`part_ptr`: :math:`(P + 1)` int64

@@ -177,7 +177,7 @@ class Corpus:
                 shares, from 0 on. (default: :obj:`(0, 1)`)
         """
         shards = [shard for shard in self.shards[share[0] :: share[1]] if shard.path is not None]
-        return [shard.path for shard in shards if file_hash(shard.path) != shard.entry["sha256"]]
+        return [shard.path for shard in shards if not _is_as_written(shard)]
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -192,6 +192,10 @@ def _check_key(key: str, directory: Path):
             f"The manifest of '{directory}' names a shard {key!r}, which is no name of a file in its "
             f"folder; take the corpus from its original source"
         )
+
+
+def _is_as_written(shard: Shard) -> bool:
+    return shard.path.is_file() and file_hash(shard.path) == shard.entry["sha256"]
 
 
 def _check_size(shard: Shard):

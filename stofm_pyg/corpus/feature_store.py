@@ -42,7 +42,8 @@ class FeatureStore:
 
         Args:
             shard (Shard): The slice.
-            x (torch.Tensor): The features :math:`(N, F)`, in the order of the cells in their file.
+            x (torch.Tensor): The features :math:`(N, F)`, in the order of
+                :meth:`~stofm_pyg.data.slices.reader.SliceReader.read_by_name`.
 
         Raises:
             ValueError: There is not one row for each cell, or a value is not finite.
@@ -142,7 +143,7 @@ class FeatureStore:
         return f"{shard.key} in {settings.max_clusters} clusters, alpha {settings.alpha}"
 
     def _tensors(self, shard: Shard, x: Tensor) -> dict[str, Tensor]:
-        # Clusters are found in the order of the file, as everywhere else.
+        # Clusters are found in the order of names, as everywhere else.
         order = shard.order
         pos = torch.empty(shard.num_cells, 2, dtype=torch.float64)
         pos[order] = shard.pos

@@ -71,12 +71,23 @@ class PlannedSlice:
         file (Path): The file that it is in.
         slice (str): Its name in the file, :obj:`""` where the file is one slice.
         key (str): A hash of all that its shard depends on.
+        stamp (str, optional): What :meth:`file_stamp` said of the file before it was read for the key.
+            (default: :obj:`""`)
     """
 
     name: str
     file: Path
     slice: str
     key: str
+    stamp: str = ""
+
+
+def file_stamp(path: Path) -> str:
+    r"""Returns size and time of change of a file, or of what is read of a folder: where they are still
+    the same, so is its content."""
+    files = source_files(path) if path.is_dir() else [path]
+    stats = [(os.path.relpath(file, path), file.stat()) for file in files]
+    return " ".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
 
 
 def plan_slices(
@@ -101,9 +112,10 @@ def plan_slices(
         workers (int, optional): The number of files that are read at a time. (default: :obj:`1`)
     """
 
-    def look(file: Path) -> tuple[list[str], str] | Failure:
+    def look(file: Path) -> tuple[list[str], str, str] | Failure:
         try:
-            return list(SliceReader(file, settings).rows), hashes(file)
+            stamp = file_stamp(file)
+            return list(SliceReader(file, settings).rows), hashes(file), stamp
         except SLICE_ERRORS as error:
             return Failure(file, "", reason_of(error))
 
@@ -117,7 +129,7 @@ def plan_slices(
         if isinstance(found, Failure):
             failures.append(found)
             continue
-        slices, digest = found
+        slices, digest, stamp = found
         for name in slices:
             key = shard_key(digest, name, common)
             if key in planned:
@@ -125,7 +137,7 @@ def plan_slices(
                 failures.append(Failure(file, name, f"it is in '{other}' already; name it once"))
                 continue
             full = f"{prefix}:{name}" if len(slices) > 1 else prefix
-            planned[key] = PlannedSlice(full, file, name, key)
+            planned[key] = PlannedSlice(full, file, name, key, stamp)
     return sorted(planned.values(), key=lambda item: item.name), failures
 
 

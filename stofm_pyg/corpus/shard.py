@@ -75,7 +75,7 @@ class Shard:
 
     @property
     def order(self) -> Tensor:
-        r"""The place of each cell among the cells of the slice in its file :math:`(N)`."""
+        r"""The place of each cell among those of the slice in the order of names :math:`(N)`."""
         return self.tensor("order")
 
     @property

@@ -7,7 +7,11 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict = 2, 4, 4, 4
 _SHORT.maxstring, _SHORT.maxother = 80, 80
 
 
-def unknown_key(key: str, where: str, known: Iterable[str], mend: str = "") -> ValueError:
+class NotInSource(ValueError):
+    r"""What is asked for is not there, in a source that is whole."""
+
+
+def unknown_key(key: str, where: str, known: Iterable[str], mend: str = "") -> NotInSource:
     r"""Returns the error for a name that is not there: what exists, and what is nearest.
 
     Args:
@@ -26,7 +30,13 @@ def unknown_key(key: str, where: str, known: Iterable[str], mend: str = "") -> V
         parts.append(f"Did you mean {lowered[near[0]]!r}?")
     if mend:
         parts.append(mend)
-    return ValueError(" ".join(parts))
+    return NotInSource(" ".join(parts))
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    r"""Returns which name was likely meant, as a sentence for the end of a message, or nothing."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def known_names(name: str, known: Iterable[str]) -> str:

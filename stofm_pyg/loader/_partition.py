@@ -1,7 +1,7 @@
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
-from torch_geometric.utils import coalesce, index_to_mask, remove_self_loops, to_undirected
 
 from stofm_pyg.transforms.neighbors import nearest_neighbors
 
@@ -17,15 +17,13 @@ def metis_partition(edge_index: Tensor, pos: Tensor, num_parts: int, seed: int) 
         return torch.zeros(num_nodes, dtype=torch.long)
     import pymetis
 
-    # METIS reads beyond its arrays where an edge has no reverse, or ends where it begins.
-    edge_index, _ = remove_self_loops(edge_index)
-    edge_index = _join_isolated(torch.cat([edge_index, edge_index.flip(0)], dim=1), pos)
-    row, col = coalesce(edge_index, num_nodes=num_nodes)
-    start = torch.zeros(num_nodes + 1, dtype=torch.long)
-    start[1:] = torch.bincount(row, minlength=num_nodes).cumsum(0)
+    graph = _both_directions(edge_index, num_nodes)
+    joined = _join_isolated(graph, pos)
+    if joined is not None:
+        graph = graph + _both_directions(joined, num_nodes)
     _, part = pymetis.part_graph(
         num_parts,
-        pymetis.CSRAdjacency(start.int().numpy(), col.int().numpy()),
+        pymetis.CSRAdjacency(graph.indptr, graph.indices),
         recursive=False,
         options=pymetis.Options(seed=seed),
     )
@@ -64,11 +62,22 @@ def grid_partition(pos: Tensor, cells_per_part: int) -> Tensor:
     return part
 
 
-def _join_isolated(edge_index: Tensor, pos: Tensor) -> Tensor:
-    num_nodes = pos.size(0)
-    isolated = (~index_to_mask(edge_index[0], num_nodes)).nonzero().view(-1)
+def _both_directions(edge_index: Tensor, num_nodes: int) -> sparse.csr_matrix:
+    # METIS reads beyond its arrays where an edge has no reverse, or ends where it begins.
+    loops = edge_index[0] == edge_index[1]
+    if loops.any():
+        edge_index = edge_index[:, ~loops]
+    row, col = edge_index.int().numpy()
+    ones = np.ones(len(row), dtype=bool)
+    graph = sparse.coo_matrix((ones, (row, col)), shape=(num_nodes, num_nodes)).tocsr()
+    graph = graph + graph.T.tocsr()
+    graph.sort_indices()
+    return graph
+
+
+def _join_isolated(graph: sparse.csr_matrix, pos: Tensor) -> Tensor | None:
+    isolated = torch.from_numpy(np.flatnonzero(np.diff(graph.indptr) == 0))
     if isolated.numel() == 0:
-        return edge_index
+        return None
     near = nearest_neighbors(pos, NEIGHBORS_OF_ISOLATED, isolated)
-    joined = torch.stack([isolated.repeat_interleave(near.size(1)), near.view(-1)])
-    return torch.cat([edge_index, to_undirected(joined, num_nodes=num_nodes)], dim=1)
+    return torch.stack([isolated.repeat_interleave(near.size(1)), near.view(-1)])

@@ -12,6 +12,7 @@ from torch_geometric.utils import cumsum
 
 from stofm_pyg._seeds import mixed_seed, seeded_draw
 from stofm_pyg.nn.node_type import NodeType, node_types
+from stofm_pyg.transforms.check_tensors import check_coordinates
 
 MAX_TREES = 64
 
@@ -53,7 +54,8 @@ class RandomRegions(Dataset):
         - :obj:`slice_of`: :math:`(R)` int64, the number of its slice
 
     Raises:
-        ValueError: There is no slice, or the sizes are out of order.
+        TypeError: It is one slice, and no list.
+        ValueError: There is no slice, or one without a cell, or the sizes are out of order.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class RandomRegions(Dataset):
                 f"'min_cells' and 'max_cells' must be ordered and positive (got {min_cells} and "
                 f"{max_cells})"
             )
+        if isinstance(slices, Data):
+            raise TypeError("Expected several slices, got one; pass a list of it")
         if not slices:
             raise ValueError("No slices to take regions from; pass at least one")
         self.sources = [_InMemory(item) if isinstance(item, Data) else item for item in slices]
@@ -78,6 +82,8 @@ class RandomRegions(Dataset):
         self.seed = seed
         mean = (min_cells + max_cells) / 2
         cells = [source.num_cells for source in self.sources]
+        if min(cells) == 0:
+            raise ValueError(f"Slice {cells.index(0)} is empty: it has no cell; leave it out")
         count = torch.tensor([max(1, round(number / mean)) for number in cells])
         self.slice_of = torch.arange(len(cells)).repeat_interleave(count)
         self._first = cumsum(count)
@@ -154,6 +160,7 @@ class _Passes(Sampler):
 
 class _InMemory:
     def __init__(self, data: Data):
+        check_coordinates(data.pos)
         node_type = node_types(data)
         of_nodes = [key for key in data.node_attrs() if isinstance(data[key], Tensor)]
         self.data = Data(**{**{key: data[key] for key in of_nodes}, "node_type": node_type})

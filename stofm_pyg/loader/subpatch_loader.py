@@ -87,6 +87,7 @@ class SubpatchLoader(DataLoader):
             as :obj:`num_workers`.
 
     Raises:
+        TypeError: A slice is not partitioned.
         ValueError: There are no slices, or a batch has not one subpatch at least.
     """
 
@@ -102,6 +103,18 @@ class SubpatchLoader(DataLoader):
         slices = [slices] if isinstance(slices, SpatialClusterData) else list(slices)
         if not slices:
             raise ValueError("No slices to load; pass at least one 'SpatialClusterData'")
+        for parts in slices:
+            if not isinstance(parts, SpatialClusterData):
+                raise TypeError(
+                    f"Expected 'SpatialClusterData', got {type(parts).__name__}; partition each slice "
+                    f"by 'SpatialClusterData(data)'"
+                )
+        widths = {parts.data.x.size(-1) for parts in slices if parts.data.x is not None}
+        if len(widths) > 1:
+            raise ValueError(
+                f"The slices have {' and '.join(map(str, sorted(widths)))} features, and make no "
+                f"batch; compute them together"
+            )
         sampler = LikeSizeSampler(torch.cat([s.sizes for s in slices]), batch_size, shuffle, seed)
         # A loader draws a seed for its workers; from torch's global generator unless given its own.
         kwargs.setdefault("generator", torch.Generator().manual_seed(seed))

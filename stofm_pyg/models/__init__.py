@@ -1,6 +1,7 @@
 r"""Models, their weights and their checkpoints."""
 
 from stofm_pyg.models._attention_of import CellAttention, attention_of
+from stofm_pyg.models._embed_in_parts import embed_in_parts
 from stofm_pyg.models.cell_encoder.feature_scale import FeatureScale
 from stofm_pyg.models.cell_encoder.model import CellEncoder
 from stofm_pyg.models.domains import Domains
@@ -27,6 +28,7 @@ __all__ = [
     "ReadOut",
     "SToFM",
     "attention_of",
+    "embed_in_parts",
     "from_official_heads",
     "from_official_state",
     "official_heads",

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from stofm_pyg._seeds import mixed_seed
-from stofm_pyg.loader import SpatialClusterData, SubpatchLoader
+from stofm_pyg.loader import SubpatchLoader
 from stofm_pyg.models._subpatches import check_slice, subpatches
 from stofm_pyg.models.read_out import ReadOut
 from stofm_pyg.nn.node_type import NodeType, cell_mask
@@ -40,17 +40,17 @@ def embed_slice(
         bar (tqdm, optional): Told how many cells are done. (default: :obj:`None`)
     """
     check_slice(data, model.graph)
-    if cells_per_part < 1:
-        raise ValueError(f"'cells_per_part' must be at least 1 (got {cells_per_part})")
-    size = model.encoder.hidden_channels
-    size *= model.encoder.num_layers if read_out.layers == "all" else 1
     is_cell, told, done = cell_mask(data), 0, 0
-    total = torch.zeros(int(is_cell.sum()), size)
+    total = torch.zeros(int(is_cell.sum()), embedding_size(model, read_out))
     for share in read_out.part_shares:
-        parts = subpatches(data, model.graph, max(1, round(share * cells_per_part)), method, seed)
-        group = _mask_groups(parts, total.size(0), seed) if read_out.readout == "context" else None
+        parts = subpatches(data, model.graph, part_size(cells_per_part, share), method, seed)
+        sizes = parts.partition.partptr.diff().tolist()
+        group = None
+        if read_out.readout == "context":
+            group = torch.empty(total.size(0), dtype=torch.long)
+            group[parts.data.row] = mask_groups(sizes, seed)
         for batch in SubpatchLoader(parts, batch_size):
-            for mask, rows in _read_out(model, batch, read_out, group):
+            for mask, rows in embed_batch(model, batch, read_out, group):
                 total[batch.row[mask]] += rows
             done += int((batch.node_type == NodeType.CELL).sum())
             if bar is not None:
@@ -65,19 +65,50 @@ def embed_slice(
     return z
 
 
-def _mask_groups(parts: SpatialClusterData, num_cells: int, seed: int) -> Tensor:
-    # Which cells are masked together follows from seed and subpatch alone, not from the batch.
-    group = torch.empty(num_cells, dtype=torch.long)
-    for number, rows in enumerate(parts.data.row.split(parts.partition.partptr.diff().tolist())):
+def embedding_size(model: torch.nn.Module, read_out: ReadOut) -> int:
+    r"""The size of what a model embeds a cell to, without its own features."""
+    return model.encoder.hidden_channels * (model.encoder.num_layers if read_out.layers == "all" else 1)
+
+
+def part_size(cells_per_part: int, share: float) -> int:
+    r"""The cells in a subpatch of a share of the wanted size.
+
+    Raises:
+        ValueError: The wanted size is not positive.
+    """
+    if cells_per_part < 1:
+        raise ValueError(f"'cells_per_part' must be at least 1 (got {cells_per_part})")
+    return max(1, round(share * cells_per_part))
+
+
+def mask_groups(sizes: Sequence[int], seed: int, first: int = 0) -> Tensor:
+    r"""Which cells of some subpatches are masked together, one subpatch after another; follows from the
+    seed and the subpatch alone, not from the batch.
+
+    Args:
+        sizes (sequence of int): The number of cells of each subpatch.
+        seed (int): The seed.
+        first (int, optional): The number of the first one of them. (default: :obj:`0`)
+    """
+    groups = [torch.empty(0, dtype=torch.long)]
+    for number, size in enumerate(sizes, start=first):
         generator = torch.Generator().manual_seed(mixed_seed([seed, number]))
-        group[rows] = torch.randperm(rows.numel(), generator=generator) % NUM_MASKS
-    return group
+        groups.append(torch.randperm(size, generator=generator) % NUM_MASKS)
+    return torch.cat(groups)
 
 
-def _read_out(
+def embed_batch(
     model: torch.nn.Module, batch: Data, read_out: ReadOut, group: Tensor | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    # Yields which nodes were embedded, and their embeddings; every cell once.
+    r"""Embeds the cells of a batch of subpatches, each once: yields which nodes were embedded
+    :math:`(N)`, and their embeddings.
+
+    Args:
+        model (torch.nn.Module): A :class:`SToFM`, in evaluation mode.
+        batch (Data): The batch; :obj:`row` leads from a cell to its entry of :obj:`group`.
+        read_out (ReadOut): What becomes the embedding.
+        group (torch.Tensor): Which cells are masked together; :obj:`None` if none are.
+    """
     is_cell = batch.node_type == NodeType.CELL
     masks = [is_cell]
     if group is not None:

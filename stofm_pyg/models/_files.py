@@ -29,6 +29,7 @@ def save_model(model: Any, directory: Path, card: str | None = None):
     All is written to a folder beside the old one first; what was there is replaced last, the
     configuration, which holds a hash of the weights, after everything else.
     """
+    _check_savable(model)
     with saving(directory) as part:
         state = {
             key: value.detach().cpu().contiguous()
@@ -67,6 +68,17 @@ def save_model(model: Any, directory: Path, card: str | None = None):
                 os.replace(part / name, directory / name)
 
 
+def _check_savable(model: Any):
+    for name, value in model.config.items():
+        if not isinstance(value, (str, int, float, bool, list, tuple, dict, type(None))):
+            raise TypeError(
+                f"The model was made with {name}={value!r}, which cannot be saved; pass it by name, or "
+                f"as a number"
+            )
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("The model is on the meta device and has no weights to save")
+
+
 def read_model(kind: type, directory: Path) -> Any:
     r"""Reads a :class:`SToFM` from a directory, see :meth:`SToFM.from_pretrained`."""
     for name in (CONFIG, WEIGHTS):
@@ -95,6 +107,8 @@ def read_model(kind: type, directory: Path) -> Any:
             f"save the model again"
         )
     parts = config.get("parts", ())
+    if not isinstance(parts, list):
+        raise ValueError(f"'{path}' is damaged (its parts are {parts!r}); save the model again")
     for name in parts:
         if not (directory / name).is_dir():
             raise FileNotFoundError(
@@ -103,6 +117,7 @@ def read_model(kind: type, directory: Path) -> Any:
     try:
         weights = load_file(directory / WEIGHTS)
         _check_sizes(config["model"], weights)
+        _check_finite(weights)
         model = kind(**config["model"])
         model.settings = SliceSettings.from_dict(config["settings"])
         model.read_out = ReadOut.from_dict(config["read_out"])
@@ -111,7 +126,7 @@ def read_model(kind: type, directory: Path) -> Any:
             size = weights[f"heads.{label}.mean"].numel()
             model.heads[label] = LabelHead(size, classes)
         model.load_state_dict(weights)
-    except (SafetensorError, AttributeError, KeyError, RuntimeError, TypeError) as error:
+    except (SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"'{directory}' is damaged ({reason}); save the model again") from error
     if FEATURES in parts:
@@ -135,6 +150,12 @@ def read_model(kind: type, directory: Path) -> Any:
             )
         model.found_domains = Domains.load(directory / DOMAINS)
     return model.eval()
+
+
+def _check_finite(weights: dict[str, Tensor]):
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not bool(weight.isfinite().all()):
+            raise RuntimeError(f"the weights '{name}' are not finite")
 
 
 def _check_sizes(config: dict[str, Any], weights: dict[str, Tensor]):

@@ -8,13 +8,15 @@ from pathlib import Path, PurePosixPath
 import huggingface_hub
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
+from stofm_pyg.data.errors import nearest_name
+
 logger = logging.getLogger(__name__)
 
 #: Models that are part of the package.
 SHIPPED = Path(__file__).resolve().parents[1] / "pretrained"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # All that 'save_pretrained' writes, and nothing else of what a repository may hold.
-WANTED = ["*.json", "*.json.gz", "*.safetensors", "README.md"]
+WANTED = ["*.json", "*.json.gz", "*.safetensors", "*cell_proj.bin", "README.md"]
 
 
 def find_model(
@@ -37,7 +39,8 @@ def find_model(
         f"that ship with stofm_pyg ({', '.join(shipped) or 'none'})"
     )
     if not isinstance(name, str) or not HUB_ID.fullmatch(name) or name.startswith("."):
-        raise FileNotFoundError(f"{no_folder}, and one on the hub is named 'user/model'")
+        near = nearest_name(str(name), shipped)
+        raise FileNotFoundError(f"{no_folder}, and one on the hub is named 'user/model'{near}")
     cache = None if cache_dir is None else Path(cache_dir)
     refused: Exception | None = None
     if not local_files_only:

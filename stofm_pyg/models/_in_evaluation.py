@@ -3,6 +3,8 @@ from contextlib import contextmanager
 
 import torch
 
+from stofm_pyg.models._usable_device import usable_device
+
 
 @contextmanager
 def in_evaluation(module: torch.nn.Module, device: torch.device | str | None = None) -> Iterator[None]:
@@ -14,16 +16,16 @@ def in_evaluation(module: torch.nn.Module, device: torch.device | str | None = N
         device (torch.device or str, optional): The device. (default: :obj:`None`)
 
     Raises:
-        ValueError: There is no such device here.
+        ValueError: There is no such device here, or the module is on none.
     """
     modes = [(part, part.training) for part in module.modules()]
     home = next(module.parameters()).device
-    try:
-        if device is not None:
-            module.to(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"'device' {device} cannot be used here ({reason}); use 'cpu'") from error
+    if home.type == "meta":
+        raise ValueError(
+            "The model is on the meta device and has no weights; read them by 'from_pretrained'"
+        )
+    if device is not None:
+        module.to(usable_device(device))
     module.eval()
     try:
         yield

@@ -10,11 +10,10 @@ import torch
 from anndata import AnnData
 from torch_geometric.data import Data
 
-from stofm_pyg.data import Keys
 from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.models._slices import check_key
 from stofm_pyg.models.domains import Domains
-
-DOMAINS = "domains"
+from stofm_pyg.models.label_head import DOMAINS, prediction_key
 
 
 def check_writable(adata: AnnData):
@@ -22,11 +21,17 @@ def check_writable(adata: AnnData):
 
     Raises:
         TypeError: It is no AnnData.
+        ValueError: It is a view of a backed file.
     """
     if not isinstance(adata, AnnData):
         raise TypeError(
             f"Expected an AnnData to write to, got {type(adata).__name__}; open a file by "
             f"'anndata.read_h5ad'"
+        )
+    if adata.is_view and adata.isbacked:
+        raise ValueError(
+            f"Cannot write to a view of the backed file '{adata.filename}'. Call 'adata = "
+            f"adata.to_memory()' first."
         )
 
 
@@ -41,8 +46,11 @@ def find_domains(
 ) -> Domains:
     r"""Finds domains and writes them to the slices, see :meth:`SToFM.domains`."""
     several = [data] if isinstance(data, (AnnData, str, os.PathLike, Data)) else list(data)
+    if not several:
+        raise ValueError("There is no slice to find domains in: 'data' is empty")
     for adata in several:
         check_writable(adata)
+        check_key(key_added, "obs", model, adata, kwargs)
     z = [model.embed(adata, key_added=None, seed=seed, **kwargs) for adata in several]
     model.found_domains = Domains.fit(torch.cat(z).numpy(), n, resolution, seed)
     for adata, part in zip(several, z, strict=True):
@@ -60,6 +68,8 @@ def predict_labels(
 ) -> AnnData:
     r"""Writes classes or domains to an AnnData, see :meth:`SToFM.predict`."""
     check_writable(adata)
+    if "read_out" in kwargs:
+        raise TypeError("'read_out' is the model's: what it has learned is read from it")
     known = [*model.heads] + ([DOMAINS] if model.found_domains is not None else [])
     if label is None:
         if len(known) != 1:
@@ -69,11 +79,16 @@ def predict_labels(
         label = known[0]
     if label not in known:
         raise unknown_key(label, "model.heads", known, "Teach it by 'model.finetune'.")
+    key = key_added or prediction_key(label)
+    check_key(key, "obs", model, adata, kwargs)
     if label == DOMAINS:
         z = model.embed(adata, key_added=None, **kwargs)
-        adata.obs[key_added or Keys.DOMAIN] = model.found_domains.assign(z.numpy())
+        adata.obs[key] = model.found_domains.assign(z.numpy())
         return adata
-    head, key = model.heads[label], key_added or f"stofm_{label}"
+    wrong = [name for name in ("layers", "readout") if kwargs.get(name) is not None]
+    if wrong:
+        raise TypeError(f"'{wrong[0]}' is the model's: '{label}' was learned from its read-out")
+    head = model.heads[label]
     read_out = replace(model.read_out, own_features=True)
     z = model.embed(adata, key_added=None, read_out=read_out, **kwargs).to(head.lin.weight.device)
     probability = head(z).softmax(dim=1).cpu().numpy()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,10 +13,11 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from stofm_pyg.data import to_anndata
+from stofm_pyg.data.slices.cell_order import name_order, permute_nodes
 from stofm_pyg.data.slices.convert import build_data
 from stofm_pyg.data.slices.positions import get_positions
 from stofm_pyg.data.slices.reader import SliceReader
-from stofm_pyg.models.features import Features, GivenFeatures, TokenFeatures
+from stofm_pyg.models.features import Features, GivenFeatures, PCAFeatures, TokenFeatures
 from stofm_pyg.nn.node_type import cell_mask
 
 if TYPE_CHECKING:
@@ -32,9 +34,12 @@ def model_slices(
     where: Mapping[str, Any],
 ) -> Iterator[Data]:
     r"""Yields the slices of a source, made as those that a model was fitted to, one at a time."""
-    reader = _reader(model, source, where)
+    reader = slice_reader(model, source, where)
     for name in reader.rows:
-        yield _slice(cast(Features, model.features), reader, name, cache)
+        data = read_slice(cast(Features, model.features), reader, name, cache)
+        cells = cell_mask(data)
+        in_file = torch.where(cells, data.cell_id, reader.num_cells).argsort(stable=True)
+        yield permute_nodes(data, in_file)
 
 
 def embed_sources(
@@ -53,12 +58,14 @@ def embed_sources(
             f"Cannot write to a view of the backed file '{source.filename}'. Call 'adata = "
             f"adata.to_memory()' first."
         )
-    reader = _reader(model, source, where)
+    if isinstance(source, AnnData) and key_added is not None:
+        check_key(key_added, "obsm", model, source, where)
+    reader = slice_reader(model, source, where)
     bar.total += reader.num_cells
     bar.refresh()
     slices, parts = [], []
     for name in reader.rows:
-        data = _slice(cast(Features, model.features), reader, name, cache)
+        data = read_slice(cast(Features, model.features), reader, name, cache)
         parts.append(embedded(data))
         cells = data.cell_id[cell_mask(data)]
         slices.append(Data(cell_id=cells, num_nodes=cells.numel()))
@@ -70,7 +77,49 @@ def embed_sources(
     return z
 
 
-def _reader(model: SToFM, source, where: Mapping[str, Any]) -> SliceReader:
+def check_key(
+    key: str, table: str, model: SToFM, adata: AnnData, where: Mapping[str, Any]
+) -> None:
+    r"""Checks that results can be written under a key of :obj:`obs` or :obj:`obsm`, and take the place
+    of nothing that they are made of.
+
+    Args:
+        key (str): The key.
+        table (str): :obj:`"obs"` or :obj:`"obsm"`.
+        model (SToFM): The model.
+        adata (AnnData): What is written to.
+        where (dict): Where things are found, if not where the model says.
+
+    Raises:
+        ValueError: It is empty, holds a slash, of which a file would make a folder, or what the model
+            reads.
+    """
+    places = ("slice_key", "spatial_key")
+    slice_key, spatial_key = (where.get(name, getattr(model.settings, name)) for name in places)
+    read = (slice_key,) if table == "obs" else (spatial_key, getattr(model.features, "obsm", None))
+    if not isinstance(key, str) or not key or "/" in key:
+        raise ValueError(f"Nothing can be kept in 'adata.{table}' as {key!r}; pass another 'key_added='")
+    if key in read and key in getattr(adata, table):
+        raise ValueError(
+            f"'adata.{table}[{key!r}]' is what the model reads, and would be lost; pass another "
+            f"'key_added='"
+        )
+
+
+def slice_reader(
+    model: SToFM, source: AnnData | str | os.PathLike, where: Mapping[str, Any]
+) -> SliceReader:
+    r"""Returns what reads the slices of a source for a model.
+
+    Raises:
+        TypeError: An argument says no place.
+        ValueError: The model has no features that an AnnData can be given, or there are no cells.
+    """
+    if not isinstance(source, (AnnData, str, os.PathLike)):
+        raise TypeError(
+            f"Expected an AnnData, the path of a file or folder, or slices, got "
+            f"{type(source).__name__}; pass several as a list"
+        )
     if model.features is None:
         raise ValueError(
             "The model has no features of its own and takes no AnnData; give it a cell encoder by "
@@ -91,13 +140,21 @@ def _reader(model: SToFM, source, where: Mapping[str, Any]) -> SliceReader:
     return reader
 
 
-def _slice(features: Features, reader: SliceReader, name: str, cache) -> Data:
-    adata = reader.read(name, features.obsm)
-    own = {"cache": cache} if isinstance(features, TokenFeatures) else {}
-    x = features.encode(adata, **own)
+def read_slice(features: Features, reader: SliceReader, name: str, cache) -> Data:
+    r"""Reads a slice, with its cells in the order of their names, and makes it."""
+    if isinstance(features, PCAFeatures):  # Counts are never in memory all at once.
+        adata = reader.read(name, reader.settings.spatial_key)
+        get_positions(adata, reader.settings.spatial_key)  # Errors name rows of the source.
+        order = name_order(adata.obs_names)
+        x = features.encode_blocks(adata, partial(reader.count_blocks, name))[order]
+        adata, rows = adata[order].copy(), reader.rows[name][order]
+    else:
+        adata, rows = reader.read_by_name(name, features.obsm)
+        own = {"cache": cache} if isinstance(features, TokenFeatures) else {}
+        x = features.encode(adata, **own)
     pos = get_positions(adata, reader.settings.spatial_key)
     settings = reader.settings.replace(slice_key=None)
     cells = adata.obs_names
-    data = build_data(np.asarray(x), pos, reader.rows[name], settings, name=name, cells=cells)
+    data = build_data(np.asarray(x), pos, rows, settings, name=name, cells=cells)
     data.features = features.fingerprint()
     return data

@@ -2,12 +2,14 @@ import logging
 
 import torch
 from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg._threads import one_thread
 from stofm_pyg.loader import SpatialClusterData
 from stofm_pyg.nn import NodeType
 from stofm_pyg.nn.node_type import node_types
-from stofm_pyg.transforms import AddCLS, OfficialGraph
+from stofm_pyg.transforms import AddCLS, ConnectVirtualCells, OfficialGraph
+from stofm_pyg.transforms.check_tensors import check_tensors
 from stofm_pyg.transforms.neighbors import check_distances
 
 logger = logging.getLogger(__name__)
@@ -19,7 +21,7 @@ def subpatches(
     r"""The subpatches in which a model embeds a slice.
 
     Nodes carry :obj:`row`, which leads back to the order of the slice, as :obj:`cell_id`, a row of the
-    AnnData, need not.
+    AnnData, need not. The subpatches are the same in whatever order cells with names are.
 
     Args:
         data (Data): The slice; not changed.
@@ -33,7 +35,7 @@ def subpatches(
     is_cell = node_type == NodeType.CELL
     row = torch.full((data.num_nodes,), -1)
     row[is_cell] = torch.arange(int(is_cell.sum()))
-    bare, transform = Data(x=data.x.float(), pos=data.pos, node_type=node_type, row=row), None
+    bare = Data(x=data.x.float(), pos=data.pos, node_type=node_type, row=row)
     if graph == "official":
         _check_unit(data)
         if not (node_type == NodeType.VIRTUAL).any():
@@ -45,12 +47,19 @@ def subpatches(
             bare = AddCLS()(bare)
         # Edges are built anew in every subpatch.
         bare.edge_index, bare.edge_attr = torch.empty(2, 0, dtype=torch.long), torch.empty(0, 1)
-        transform = OfficialGraph()
     else:
-        bare.edge_index, bare.edge_attr = data.edge_index.long(), data.edge_attr.float()
+        bare.edge_index, bare.edge_attr = data.edge_index.long(), data.edge_attr.float().view(-1, 1)
+        bare.cell_hash = data.get("cell_hash")
     method = method or ("grid" if graph == "official" else "metis")
     with one_thread():
-        return SpatialClusterData(bare, cells_per_part, method=method, seed=seed, transform=transform)
+        return SpatialClusterData(
+            bare, cells_per_part, method=method, seed=seed, transform=ties_of(graph)
+        )
+
+
+def ties_of(graph: str) -> BaseTransform:
+    r"""What ties the nodes of a subpatch, for :obj:`SToFM.graph`."""
+    return OfficialGraph() if graph == "official" else ConnectVirtualCells()
 
 
 def check_slice(data: Data, graph: str):
@@ -61,20 +70,13 @@ def check_slice(data: Data, graph: str):
         graph (str): How nodes are tied, :obj:`SToFM.graph`.
 
     Raises:
-        ValueError: It has no features or no graph, features that are not finite, or edges with other
-            distances than those of their ends; the message names the first.
+        TypeError: A value is no tensor that can be computed with.
+        ValueError: It has no features, positions or graph, values of another shape or that are not
+            finite, or edges with other distances than those of their ends; the message names the first.
     """
-    if data.x is None:
-        raise ValueError("The slice has no features; set 'data.x' to a tensor of shape [N, F]")
+    check_tensors(data)
     if graph != "official" and (data.edge_index is None or data.edge_attr is None):
         raise ValueError("The slice has no graph; apply 'SpatialRadiusGraph' first")
-    finite = data.x.isfinite().all(dim=1)
-    if not finite.all():
-        row = int((~finite).nonzero()[0])
-        raise ValueError(
-            f"{int((~finite).sum())} of {data.num_nodes} nodes have features that are not finite, the "
-            f"first in row {row}; leave them out, or mend their features"
-        )
     if graph != "official":
         check_distances(data)
 

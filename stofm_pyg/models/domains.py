@@ -71,11 +71,16 @@ class Domains:
             seed (int, optional): The seed. (default: :obj:`0`)
 
         Raises:
-            ValueError: There are fewer cells than domains, or both numbers are given.
+            ValueError: There are fewer cells than domains, both numbers are given, or one is out of its
+                range.
         """
         if n is not None and resolution is not None:
             raise ValueError(f"Pass 'n' or 'resolution', not both (got {n} and {resolution})")
-        if len(z) < max(2, n or 2) or (n is not None and n < 1):
+        if n is not None and (not isinstance(n, (int, np.integer)) or n < 1):
+            raise ValueError(f"'n' must be a whole number of 1 or more (got {n!r})")
+        if resolution is not None and not 0 < resolution < float("inf"):
+            raise ValueError(f"'resolution' must be positive and finite (got {resolution})")
+        if len(z) < max(2, n or 2):
             raise ValueError(f"{len(z)} cells cannot be divided into {n or 2} domains")
         z = np.asarray(z, dtype=np.float64)
         mean, std = z.mean(axis=0), z.std(axis=0)
@@ -101,8 +106,17 @@ class Domains:
             z (np.ndarray): Embeddings :math:`(N, C)`.
             n (int, optional): The number of domains, if not that of the fit; fewer are joins of more.
                 (default: :obj:`None`)
+
+        Raises:
+            ValueError: There are not so many domains, or embeddings have another size than those of the
+                fit.
         """
         n = self.n if n is None else n
+        if z.ndim != 2 or z.shape[1] != len(self.mean):
+            raise ValueError(
+                f"Embeddings have shape {list(z.shape)}, domains were found in ones of {len(self.mean)} "
+                f"channels; make them by the same read-out, or find domains anew"
+            )
         if not 1 <= n <= len(self.centers):
             raise ValueError(f"'n' must lie between 1 and {len(self.centers)} (got {n})")
         _, small = self._tree.query((np.asarray(z, dtype=np.float64) - self.mean) / self.std)

@@ -3,6 +3,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from stofm_pyg.data import Keys
+
+#: What domains are called where a label is asked for.
+DOMAINS = "domains"
+
 
 class LabelHead(torch.nn.Module):
     r"""Names the class of a cell from its embedding, or what it is made of: a linear layer on some
@@ -41,3 +46,12 @@ class LabelHead(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.lin.in_features}, classes={len(self.classes)})"
+
+
+def prediction_key(label: str) -> str:
+    r"""Returns where the classes of a label go, or :obj:`"domains"`, without another word: a label that
+    is called as domains are does not go where these are."""
+    if label == DOMAINS:
+        return Keys.DOMAIN
+    key = f"stofm_{label}"
+    return f"{key}_label" if key == Keys.DOMAIN else key

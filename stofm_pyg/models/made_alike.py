@@ -1,16 +1,32 @@
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch_geometric.data import Data
 
 from stofm_pyg.data import SliceSettings
 from stofm_pyg.models.features import GivenFeatures
+from stofm_pyg.transforms.check_tensors import check_tensors
 
 
-def check_made_alike(model: torch.nn.Module, data: Data) -> Data:
+def check_made_alike(model: torch.nn.Module, data: Data, where: Mapping[str, Any] | None = None) -> Data:
     r"""Returns a slice as the model takes it.
 
+    Args:
+        model (torch.nn.Module): A :class:`SToFM`.
+        data (Data): The slice.
+        where (dict, optional): Where things would be found in an AnnData; in a slice there is nothing to
+            find. (default: :obj:`None`)
+
     Raises:
+        TypeError: Something is to be found, or a value is no tensor.
         ValueError: It was made in another way than those that the model was trained on.
     """
+    if where:
+        raise TypeError(
+            f"'{next(iter(where))}' means nothing for a slice that is converted already; leave it out"
+        )
+    check_tensors(data)
     features = model.features
     if features is None:
         return data

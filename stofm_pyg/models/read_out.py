@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 LAYERS, READOUTS = ("last", "all"), ("cell", "context")
@@ -42,6 +42,14 @@ class ReadOut:
             raise ValueError(f"'part_shares' must be positive (got {self.part_shares})")
         if self.num_neighbors < 0:
             raise ValueError(f"'num_neighbors' must not be negative (got {self.num_neighbors})")
+
+    def changed(self, layers: str | None = None, readout: str | None = None) -> "ReadOut":
+        r"""Returns the same with another :obj:`layers` or :obj:`readout`, if one is given."""
+        return replace(
+            self,
+            layers=self.layers if layers is None else layers,
+            readout=self.readout if readout is None else readout,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         r"""Returns plain values, from which :meth:`from_dict` makes the same."""

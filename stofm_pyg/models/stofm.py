@@ -126,7 +126,7 @@ class SToFM(Pretrained, torch.nn.Module):
                 :obj:`node_type`, :obj:`batch`, and :obj:`mask` :math:`(N)`, the cells whose features
                 are replaced by the mask vector.
         """
-        x = data.x
+        x = data.x.to(self.mask_token.dtype)
         if x.size(-1) != self.mask_token.numel():
             raise ValueError(
                 f"The model takes {self.mask_token.numel()} features a cell (got {x.size(-1)}); make "
@@ -203,7 +203,8 @@ class SToFM(Pretrained, torch.nn.Module):
         cache: str | os.PathLike | None = None,
         **where,
     ) -> AnnData | Tensor | list[AnnData | Tensor]:
-        r"""Embeds whole slices, subpatch by subpatch.
+        r"""Embeds whole slices, subpatch by subpatch. What is too large for memory, should go on after a
+        break, or is shared by processes, is embedded by :meth:`~stofm_pyg.models.embed_in_parts`.
 
         Args:
             data (AnnData, str, PathLike, Data or sequence of them): Cells by genes, an h5ad file, or
@@ -240,10 +241,7 @@ class SToFM(Pretrained, torch.nn.Module):
                 features that are not finite.
         """
         several = isinstance(data, Iterable) and not isinstance(data, (AnnData, str, os.PathLike, Data))
-        read_out = self.read_out if read_out is None else read_out
-        changes = {"layers": layers, "readout": readout}
-        changes = {key: value for key, value in changes.items() if value is not None}
-        read_out = ReadOut.from_dict({**read_out.to_dict(), **changes})
+        read_out = (self.read_out if read_out is None else read_out).changed(layers, readout)
         if method is None and self.graph != "official":
             method = self.settings.method
         size = self.settings.cells_per_part if cells_per_part is None else cells_per_part
@@ -257,7 +255,7 @@ class SToFM(Pretrained, torch.nn.Module):
             if isinstance(item, Batch):
                 raise TypeError("Expected slices, got a Batch of them; pass 'batch.to_data_list()'")
             if isinstance(item, Data):
-                item = check_made_alike(self, item)
+                item = check_made_alike(self, item, where)
                 bar.total += int(cell_mask(item).sum())
                 return embedded(item)
             return embed_sources(self, item, embedded, key_added, cache, where, bar)
@@ -315,7 +313,7 @@ class SToFM(Pretrained, torch.nn.Module):
             label (str, optional): The label, or :obj:`"domains"`; not needed if there is only one.
                 (default: :obj:`None`)
             key_added (str, optional): The column of :obj:`adata.obs`; :obj:`"stofm_"` and the label
-                without. (default: :obj:`None`)
+                without, of a label :obj:`"domain"` with :obj:`"_label"`. (default: :obj:`None`)
             **kwargs (optional): Arguments of :meth:`embed`.
 
         Returns:

@@ -92,6 +92,9 @@ class SliceEncoder(torch.nn.Module):
             raise ValueError(
                 f"'hidden_channels' must be a multiple of 'heads' (got {hidden_channels} and {heads})"
             )
+        for name, rate in (("dropout", dropout), ("attention_dropout", attention_dropout)):
+            if not 0 <= rate < 1:
+                raise ValueError(f"'{name}' must lie in [0, 1) (got {rate})")
         self.in_channels = in_channels
         self.hidden_channels = hidden_channels
         self.num_layers = num_layers

@@ -80,6 +80,7 @@ def _parts(data: Data, cells_per_part: int | None, method: str | None, seed: int
     settings = settings_of(data)
     is_cell = cell_mask(data)
     bare = Data(edge_index=data.edge_index, pos=data.pos, num_nodes=data.num_nodes)
+    bare.cell_hash = data.get("cell_hash")
     parts = SpatialClusterData(
         bare.subgraph(is_cell),
         cells_per_part or settings.cells_per_part,

@@ -3,12 +3,14 @@ r"""Slices with their graph, from whatever holds them."""
 import os
 from collections.abc import Sequence
 
+import torch
 from anndata import AnnData
 from torch_geometric.data import Batch, Data
 
 from stofm_pyg.data import SliceSettings, slices_from_anndata
 from stofm_pyg.data.slices.convert import place_cells
 from stofm_pyg.data.slices.files import opened_anndata
+from stofm_pyg.data.slices.names import name_hashes
 from stofm_pyg.data.slices.positions import get_positions
 from stofm_pyg.data.slices.rows import slice_rows
 
@@ -32,7 +34,11 @@ def placed_slices(source: Source, settings: SliceSettings | None = None, **chang
         with opened_anndata(source) as adata:
             pos = get_positions(adata, settings.spatial_key)
             groups = slice_rows(adata, settings.slice_key)
-        return [place_cells(pos[rows], settings, name) for name, rows in groups]
+            hashes = torch.from_numpy(name_hashes(adata.obs_names))
+        slices = [place_cells(pos[rows], settings, name) for name, rows in groups]
+        for data, (_, rows) in zip(slices, groups, strict=True):
+            data.cell_hash = hashes[rows]
+        return slices
     slices = as_slices(source)
     for data in slices:
         if data.get("edge_index") is None:

@@ -110,10 +110,15 @@ def show(data: Data, key: str | None = None) -> SliceView:
         key (str, optional): See :meth:`slice_html`. (default: :obj:`None`)
 
     Example:
+        >>> (data, *_) = slices_from_anndata("brain.h5ad", slice_key="slice")
         >>> show(data)
         151673
-          cells: 3,611
-          virtual cells: 27
+          cells: 3,639
+          virtual cells: 17
+          features: 50
+          edges: 731,532
+          neighbours of a cell: 201.0 on average, 0 have none
+          extent: 58.14 x 66.76 (spacings of cells)
     """
     return SliceView(data, key)
 

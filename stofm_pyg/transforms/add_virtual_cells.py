@@ -7,6 +7,7 @@ from torch_geometric.transforms import BaseTransform
 from stofm_pyg._scatter import scatter_mean
 from stofm_pyg.nn.node_type import NodeType, cell_mask
 from stofm_pyg.transforms._append_nodes import append_nodes
+from stofm_pyg.transforms.check_tensors import check_tensors
 from stofm_pyg.transforms.clusters import METHODS, leiden, neighbor_graph
 
 
@@ -38,8 +39,8 @@ class AddVirtualCells(BaseTransform):
     are; :class:`ConnectVirtualCells` ties virtual cells to the others.
 
     Raises:
-        ValueError: A number is out of its range, the method unknown, or the slice has no cell, or
-            other nodes already.
+        ValueError: A number is out of its range, the method unknown, or the slice has no cell, other
+            nodes already, or features or positions that are missing or not finite.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class AddVirtualCells(BaseTransform):
         num_cells = data.num_nodes
         if num_cells == 0:
             raise ValueError("The slice is empty: it has no cell; leave it out")
+        check_tensors(data)
         points = self.joint_space(data.x, data.pos)
         cluster = self.cluster(points)
         num_clusters = int(cluster.max()) + 1
@@ -93,7 +95,8 @@ class AddVirtualCells(BaseTransform):
 
     def joint_space(self, x: Tensor, pos: Tensor) -> Tensor:
         r"""Positions beside the first principal components, weighted :math:`(N, 2 + C)`."""
-        x = x.double() - x.double().mean(dim=0)
+        x = x.to(torch.float64, copy=True)
+        x -= x.mean(dim=0)
         _, vectors = torch.linalg.eigh(x.t() @ x)
         components = x @ vectors.flip(1)[:, : self.num_components]
         parts = []

@@ -46,5 +46,6 @@ class ConnectVirtualCells(BaseTransform):
         )
         edge_attr = torch.cat([distance, distance[to_cell]])
         data.edge_index = torch.cat([data.edge_index, edge_index], dim=1)
-        data.edge_attr = torch.cat([data.edge_attr, edge_attr.to(data.edge_attr.dtype)])
+        known = data.edge_attr.view(-1, 1)
+        data.edge_attr = torch.cat([known, edge_attr.to(known.dtype)])
         return data

@@ -17,7 +17,7 @@ class JitterFeatures(BaseTransform):
         seed (int, optional): The seed; torch's global generator without. (default: :obj:`None`)
 
     Raises:
-        ValueError: The deviation is negative or not finite.
+        ValueError: The deviation is negative or not finite, or the slice has no floating features.
     """
 
     def __init__(self, std: float, seed: int | None = None):
@@ -27,6 +27,9 @@ class JitterFeatures(BaseTransform):
         self.draws = Draws(seed)
 
     def forward(self, data: Data) -> Data:
+        if data.x is None or not data.x.is_floating_point():
+            kind = "none" if data.x is None else f"ones of {data.x.dtype}"
+            raise ValueError(f"Noise is added to features that are floating (got {kind}); see 'data.x'")
         noise = torch.randn(data.x.shape, generator=self.draws.generator(), dtype=data.x.dtype)
         data.x = data.x + self.std * noise
         return data

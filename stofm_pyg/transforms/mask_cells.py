@@ -28,6 +28,8 @@ class MaskCells(BaseTransform):
         self.draws = Draws(seed)
 
     def forward(self, data: Data) -> Data:
+        if data.x is None:
+            raise ValueError("The slice has no features; set 'data.x' to a tensor of shape [N, F]")
         chosen = random_cells(data, self.rate, self.draws.generator())
         data.mask = torch.zeros(data.num_nodes, dtype=torch.bool)
         data.mask[chosen] = True

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +52,9 @@ def nearest_neighbors(points: Tensor, num_neighbors: int, rows: Tensor | None = 
     return torch.from_numpy(out)
 
 
+# Points whose edges, and edges whose distances, are looked at together.
+POINTS_PER_SEARCH, EDGES_PER_BLOCK = 2**17, 2**22
+
 # Up to so many positions, comparing all pairs is faster than building a search tree.
 BRUTE_FORCE = 1024
 
@@ -76,11 +80,42 @@ def radius_edges(pos: Tensor, radius: float) -> tuple[Tensor, Tensor]:
         pairs = torch.from_numpy(cKDTree(pos.numpy()).query_pairs(reach, output_type="ndarray")).t()
         edge_index = torch.cat([pairs, pairs.flip(0)], dim=1)
     else:
-        # A cap would keep arbitrary neighbours, so there is none.
-        edge_index = torch_cluster.radius_graph(pos, r=reach, max_num_neighbors=pos.size(0))
+        return _edges_of_blocks(pos, lambda some: _near(torch_cluster, pos, some, reach))
     order = (edge_index[0] * pos.size(0) + edge_index[1]).argsort()
     edge_index = edge_index[:, order]
     return edge_index, _distance(pos[edge_index[0]], pos[edge_index[1]])
+
+
+def _near(torch_cluster, pos: Tensor, some: slice, reach: float) -> tuple[Tensor, Tensor]:
+    # How many others are within reach of each of some points, and which, in order. A cap would keep
+    # arbitrary neighbours, so there is none.
+    row, col = torch_cluster.radius(pos, pos[some], reach, max_num_neighbors=pos.size(0))
+    other = col != row + some.start
+    row, col = row[other], col[other]
+    order = (row * pos.size(0) + col).argsort()
+    return torch.bincount(row, minlength=some.stop - some.start), col[order].int()
+
+
+def _edges_of_blocks(
+    pos: Tensor, near: Callable[[slice], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    # Little more is in memory at any time than the edges that are returned.
+    blocks = [
+        slice(start, min(start + POINTS_PER_SEARCH, pos.size(0)))
+        for start in range(0, pos.size(0), POINTS_PER_SEARCH)
+    ]
+    found = [near(some) for some in blocks]
+    size = sum(col.numel() for _, col in found)
+    edge_index, distance = torch.empty(2, size, dtype=torch.long), pos.new_empty(size)
+    end = 0
+    for number, some in enumerate(blocks):
+        degree, col = found[number]
+        found[number] = None
+        start, end = end, end + col.numel()
+        row = torch.arange(some.start, some.stop).repeat_interleave(degree)
+        edge_index[0, start:end], edge_index[1, start:end] = row, col
+        distance[start:end] = _distance(pos[row], pos[col])
+    return edge_index, distance
 
 
 def nearest_edges(pos: Tensor, radius: float, max_neighbors: int) -> tuple[Tensor, Tensor]:
@@ -231,16 +266,23 @@ def check_distances(data: Data):
             f"'edge_attr' has shape {list(data.edge_attr.shape)} for {data.edge_index.size(1)} edges; "
             f"it must hold one distance for each"
         )
-    given, pos = data.edge_attr.reshape(-1).double(), data.pos.double()
-    source, target = data.edge_index.long()
-    distance = _distance(pos[source], pos[target])
-    rounding = 1e-3 * distance + 1e-5 * float(pos.abs().max() if pos.numel() else 0.0)
-    wrong = ~((given - distance).abs() <= rounding)
-    if wrong.any():
-        first = int(wrong.nonzero()[0])
+    given, pos = data.edge_attr.reshape(-1), data.pos.double()
+    largest, num_wrong, first = float(pos.abs().max() if pos.numel() else 0.0), 0, None
+    for start in range(0, given.numel(), EDGES_PER_BLOCK):
+        source, target = data.edge_index[:, start : start + EDGES_PER_BLOCK].long()
+        distance = _distance(pos[source], pos[target])
+        rounding = 1e-3 * distance + 1e-5 * largest
+        length = given[start : start + EDGES_PER_BLOCK].double()
+        wrong = ~((length - distance).abs() <= rounding)
+        number = int(wrong.sum())
+        if number and first is None:
+            edge = int(wrong.nonzero()[0])
+            first = f"{int(source[edge])} to {int(target[edge])}: {float(length[edge]):g}"
+            first += f" instead of {float(distance[edge]):g}"
+        num_wrong += number
+    if first is not None:
         raise ValueError(
-            f"{int(wrong.sum()):,} of {wrong.numel():,} edges have another distance in 'edge_attr' than "
-            f"their ends in 'pos', the first from node {int(source[first])} to {int(target[first])}: "
-            f"{float(given[first]):g} instead of {float(distance[first]):g}. Build the graph by "
+            f"{num_wrong:,} of {given.numel():,} edges have another distance in 'edge_attr' than "
+            f"their ends in 'pos', the first from node {first}. Build the graph by "
             f"'SpatialRadiusGraph'; 'ToUndirected' needs 'reduce=\"min\"', or it adds up distances"
         )

@@ -6,6 +6,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_undirected
 
 from stofm_pyg.nn.node_type import NodeType, node_types
+from stofm_pyg.transforms._positions import check_coordinates
 from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 
@@ -37,7 +38,8 @@ class OfficialGraph(BaseTransform):
     :math:`(|\mathcal{E}|, 1)`, Euclidean distances as float32.
 
     Raises:
-        ValueError: There is not one neighbour at least.
+        ValueError: There is not one neighbour at least, or positions are missing, of another shape, or
+            not finite.
     """
 
     def __init__(self, num_neighbors: int = 50):
@@ -46,6 +48,7 @@ class OfficialGraph(BaseTransform):
         self.num_neighbors = num_neighbors
 
     def forward(self, data: Data) -> Data:
+        check_coordinates(data.pos)
         node_type = node_types(data)
         edges = torch.cat([self._near(data.pos), _hubs(node_type)], dim=1)
         edges = to_undirected(edges, num_nodes=data.num_nodes)

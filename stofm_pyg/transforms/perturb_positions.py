@@ -8,6 +8,7 @@ from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg._seeds import Draws
 from stofm_pyg.nn.node_type import cell_mask
+from stofm_pyg.transforms._positions import check_coordinates
 from stofm_pyg.transforms._random_cells import check_rate, random_cells
 
 # Cells so many times as far from the middle as the median cell are strays.
@@ -44,6 +45,7 @@ class PerturbPositions(BaseTransform):
     def forward(self, data: Data) -> Data:
         if data.edge_index is None or data.edge_attr is None:
             raise ValueError("The slice has no graph; apply 'SpatialRadiusGraph' first")
+        check_coordinates(data.pos)
         generator = self.draws.generator()
         moved = random_cells(data, self.rate, generator)
         is_moved = torch.zeros(data.num_nodes, dtype=torch.bool)

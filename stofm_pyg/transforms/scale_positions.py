@@ -4,6 +4,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg._seeds import Draws
+from stofm_pyg.transforms._positions import check_coordinates
 
 
 @functional_transform("scale_positions")
@@ -29,6 +30,7 @@ class ScalePositions(BaseTransform):
         self.draws = Draws(seed)
 
     def forward(self, data: Data) -> Data:
+        check_coordinates(data.pos)
         factor = 1 + self.scale * (2 * torch.rand((), generator=self.draws.generator()) - 1)
         data.pos = data.pos * factor.to(data.pos.dtype)
         if data.edge_attr is not None:

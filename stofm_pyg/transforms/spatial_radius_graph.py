@@ -3,6 +3,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg.nn.node_type import cell_mask
+from stofm_pyg.transforms._positions import check_coordinates
 from stofm_pyg.transforms.neighbors import nearest_edges, radius_edges
 
 
@@ -26,7 +27,8 @@ class SpatialRadiusGraph(BaseTransform):
     :math:`(|\mathcal{E}|, 1)`, Euclidean distances as float32.
 
     Raises:
-        ValueError: The radius, or the number of neighbours, is not positive.
+        ValueError: The radius, or the number of neighbours, is not positive, or positions are missing,
+            of another shape, or not finite.
     """
 
     def __init__(self, radius: float, max_neighbors: int | None = None):
@@ -39,13 +41,13 @@ class SpatialRadiusGraph(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         cells = cell_mask(data).nonzero().view(-1)
-        pos = data.pos[cells]
+        pos = check_coordinates(data.pos)[cells]
         if self.max_neighbors is None:
             edge_index, distance = radius_edges(pos, self.radius)
         else:
             edge_index, distance = nearest_edges(pos, self.radius, self.max_neighbors)
 
-        data.edge_index = cells[edge_index]
+        data.edge_index = edge_index if cells.numel() == data.num_nodes else cells[edge_index]
         data.edge_attr = distance.float().unsqueeze(-1)
         return data
 

@@ -77,7 +77,7 @@ def test_features_in_the_place_of_tokens(folder, tmp_path, name):
     assert features.num_features == (4 if name == "X_own" else 6)
     store = FeatureStore(corpus.settings, corpus.features / features.fingerprint()[:16])
     reader = SliceReader(tmp_path / "a.h5ad")
-    x = features.encode(reader.read("", features.obsm))
+    x = features.encode(reader.read_by_name("", features.obsm)[0])
     shard = corpus.shards[0]
     assert torch.equal(store.open(shard).get_tensor("x"), x[shard.order])
 

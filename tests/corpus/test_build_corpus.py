@@ -12,6 +12,7 @@ from stofm_pyg._files import locked
 from stofm_pyg.corpus import Corpus, CorpusDataset, FailedSlices, FeatureStore, build_corpus
 from stofm_pyg.corpus import _build_corpus as build
 from stofm_pyg.data import GeneVocab, RankValueTokenizer, SliceSettings, from_anndata
+from stofm_pyg.data.slices.cell_order import name_order
 from stofm_pyg.data.slices.reader import SliceReader
 from stofm_pyg.loader import SpatialClusterData
 from stofm_pyg.models.features import ObsmFeatures, PCAFeatures, load_features
@@ -162,7 +163,7 @@ def test_with_features(feature_corpus, corpus, features, readers):
     assert feature_corpus.names == corpus.names and not feature_corpus.has_tokens
     assert load_features(feature_corpus.features).fingerprint() == features.fingerprint()
     store = opened(feature_corpus, features)
-    parts = {name: reader.read(name) for reader in readers for name in reader.rows}
+    parts = {name: reader.read_by_name(name)[0] for reader in readers for name in reader.rows}
     for shard, other in zip(feature_corpus.shards, corpus.shards, strict=True):
         for name in ("pos", "cell_id", "order", "edge_ptr", "edge_col", "edge_attr", "part_ptr"):
             assert torch.equal(shard.tensor(name), other.tensor(name)), name
@@ -208,7 +209,7 @@ def test_with_features_in_obsm(make_adata, settings, tmp_path):
     features = ObsmFeatures("X_own", np.array([2.0, 1.0, 0.5]))
     corpus = build_corpus(tmp_path / "a.h5ad", tmp_path / "o", settings=settings, features=features)
     (shard,) = corpus.shards
-    want = features.encode(adata)
+    want = features.encode(adata[name_order(adata.obs_names)].copy())
     assert torch.equal(opened(corpus, features).open(shard).get_tensor("x"), want[shard.order])
 
 
@@ -270,7 +271,7 @@ def test_real_slices(real_slices, tmp_path):
     parts = SpatialClusterData(data, 300, transform=lambda part: part)
     tokens = RankValueTokenizer(vocab)(adata)
     store = FeatureStore(corpus.settings)
-    store.write(corpus.shards[2], data.x[: adata.n_obs])
+    store.write(corpus.shards[2], data.x[: adata.n_obs][name_order(adata.obs_names)])
     dataset = CorpusDataset(corpus.select(corpus.names[2:]), store, tokens=True)
     assert torch.equal(dataset.sizes, parts.sizes)
     for number in range(len(parts)):
@@ -313,3 +314,32 @@ def test_two_builds_at_once(files, vocab, settings, tmp_path):
             with pytest.raises(OSError, match=f"'{tmp_path}' is in use: process"):
                 build_corpus(files, tmp_path, vocab, settings, share=share)
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_file_that_changes_while_it_is_read(make_adata, vocab, settings, tmp_path, monkeypatch):
+    path, run_jobs = tmp_path / "a.h5ad", build.run_jobs
+    make_adata(90, seed=1).write_h5ad(path)
+
+    def changed_meanwhile(*args):
+        make_adata(90, seed=5).write_h5ad(path)
+        return run_jobs(*args)
+
+    monkeypatch.setattr(build, "run_jobs", changed_meanwhile)
+    with pytest.raises(FailedSlices, match="it was changed while it was read; run it again"):
+        build_corpus(path, tmp_path / "corpus", vocab, settings)
+    monkeypatch.undo()
+    # What has the content of before is made of that, and not of what took its place.
+    make_adata(90, seed=1).write_h5ad(path)
+    one = build_corpus(path, tmp_path / "corpus", vocab, settings)
+    other = build_corpus(path, tmp_path / "other", vocab, settings)
+    assert shards(one.directory) == shards(other.directory)
+
+
+def test_arguments_of_other_types(files, vocab, settings, tmp_path):
+    with pytest.raises(TypeError, match=r"'vocab' must be a GeneVocab \(got str\)"):
+        build_corpus(files, tmp_path / "a", "vocab.json", settings)
+    with pytest.raises(TypeError, match=r"'settings' must be a SliceSettings \(got dict\)"):
+        build_corpus(files, tmp_path / "a", vocab, {"radius": 3.0})
+    with pytest.raises(NotADirectoryError, match="is a file, in whose place a folder is needed"):
+        build_corpus(files, files[0], vocab, settings)
+    assert not (tmp_path / "a").exists()

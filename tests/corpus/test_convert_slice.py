@@ -4,11 +4,13 @@ import torch
 
 from stofm_pyg.corpus.convert_slice import convert_slice
 from stofm_pyg.data import RankValueTokenizer, from_anndata
+from stofm_pyg.data.slices.cell_order import name_order
 from stofm_pyg.loader import SpatialClusterData
 
 
 def test_each_cell_keeps_its_own(make_adata, vocab, settings):
     adata = make_adata(90)
+    adata = adata[name_order(adata.obs_names)].copy()
     rows = np.arange(90) * 3 + 7
     tensors, _ = convert_slice(adata, rows, settings, vocab)
     data = from_anndata(adata, settings)

@@ -1,5 +1,6 @@
 import json
 import pickle
+import shutil
 
 import pytest
 
@@ -91,3 +92,11 @@ def test_another_vocabulary(corpus, tmp_path):
     (tmp_path / "vocab.json").write_bytes((corpus.directory / "vocab.json").read_bytes())
     with pytest.raises(ValueError, match="is not the vocabulary that the corpus was made with"):
         _ = Corpus(tmp_path).vocab
+
+
+def test_a_shard_that_is_gone_is_damaged(corpus, tmp_path):
+    shutil.copytree(corpus.directory, tmp_path / "corpus")
+    copied = Corpus(tmp_path / "corpus")
+    assert copied.damaged() == []
+    copied.shards[1].path.unlink()
+    assert copied.damaged() == [copied.shards[1].path]

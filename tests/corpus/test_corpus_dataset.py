@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from stofm_pyg.corpus import CorpusDataset, CorpusSlices, FeatureStore, Shard, build_corpus
 from stofm_pyg.data import RankValueTokenizer, SliceSettings, from_anndata
+from stofm_pyg.data.slices.cell_order import name_order
 from stofm_pyg.loader import RandomRegions, SpatialClusterData
 from stofm_pyg.nn import NodeType
 
@@ -70,7 +71,7 @@ def test_a_subpatch_is_that_of_the_whole_slice(
             stored = parts.partition.node_perm
             assert torch.equal(shard.cell_id, torch.from_numpy(rows)[stored])
             store = FeatureStore(wanted, f"{folder}/x")
-            store.write(shard, data.x[: len(rows)])
+            store.write(shard, data.x[: len(rows)][name_order(adata.obs_names[rows])])
             tokens = RankValueTokenizer(vocab, 9)(adata[rows].copy())
             dataset = CorpusDataset(corpus.select([shard.name]), store, True, virtual_cells)
             assert torch.equal(dataset.sizes, parts.sizes) and len(dataset) == len(parts)
@@ -212,13 +213,13 @@ def test_regions_of_a_corpus_are_those_of_its_slices(files, feature_corpus, stor
     slices = []
     for shard in feature_corpus.shards:
         # The slice as 'Data', its cells in the order of the shard.
-        x = torch.empty(shard.num_cells, 5)
-        opened = store.open(shard)
-        x[shard.order] = opened.get_tensor("x")
         adata = adatas[shard.name[0]]
         part = adata[(adata.obs["slice"] == shard.entry["slice"]).to_numpy()].copy()
+        place = torch.from_numpy(name_order(part.obs_names))[shard.order]
+        x = torch.empty(shard.num_cells, 5)
+        x[place] = store.open(shard).get_tensor("x")
         data = from_anndata(part, settings, features=x.numpy())
-        nodes = torch.cat([shard.order, torch.arange(shard.num_cells, data.num_nodes)])
+        nodes = torch.cat([place, torch.arange(shard.num_cells, data.num_nodes)])
         rows = torch.from_numpy(adata.obs["slice"].eq(shard.entry["slice"]).to_numpy()).nonzero()
         data.cell_id[: shard.num_cells] = rows.view(-1)
         data = data.subgraph(nodes)

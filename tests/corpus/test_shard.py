@@ -1,9 +1,11 @@
 import pickle
 
+import anndata
 import pytest
 import torch
 
 from stofm_pyg.corpus import Shard
+from stofm_pyg.data.slices.names import name_hashes
 
 
 def test_properties(corpus, vocab):
@@ -16,7 +18,9 @@ def test_properties(corpus, vocab):
     assert shard.tokens().fingerprint == vocab.fingerprint and len(shard.tokens()) == 50
     assert shard.pos.shape == (50, 2) and shard.cell_id.unique().numel() == 50
     assert shard.order.sort().values.tolist() == list(range(50))
-    assert torch.equal(shard.cell_id.sort().values[shard.order], shard.cell_id)
+    names = anndata.read_h5ad(shard.file).obs_names
+    hashes = torch.from_numpy(name_hashes(names))[shard.cell_id]
+    assert torch.equal(hashes.argsort().argsort(), shard.order)
     types = {name: str(shard.tensor(name).dtype)[6:] for name in ("pos", "tokens", "ptr", "edge_col")}
     assert types == {"pos": "float64", "tokens": "int32", "ptr": "int64", "edge_col": "int32"}
 

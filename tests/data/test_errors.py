@@ -1,9 +1,9 @@
-from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.errors import NotInSource, unknown_key
 
 
 def test_message():
     error = unknown_key("Domain", "adata.obs", ["slice", "domain"], "Do this.")
-    assert type(error) is ValueError
+    assert type(error) is NotInSource and isinstance(error, ValueError)
     assert str(error) == (
         "'Domain' is not in 'adata.obs', which holds 'slice', 'domain'. Did you mean 'domain'? Do this."
     )

@@ -1,5 +1,6 @@
 """Two processes at one folder: one is told of the other; a lock that was left is none."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -51,6 +52,20 @@ def test_the_other_process_is_named(tmp_path):
             pass
     finally:
         end(pid)
+
+
+def test_waiting_for_another_process(tmp_path, caplog):
+    pid = hold(tmp_path)
+    ended = threading.Timer(0.3, end, [pid])
+    ended.start()
+    try:
+        with caplog.at_level(logging.INFO), locked(tmp_path, wait=True):
+            assert ended.finished.is_set()
+            assert (tmp_path / ".lock").read_text().split()[0] == str(os.getpid())
+    finally:
+        ended.join()
+    (record,) = caplog.records
+    assert record.message.startswith(f"Waiting: '{tmp_path}' is in use: process {pid} on '")
 
 
 def test_a_lock_of_a_process_that_was_killed(tmp_path):

@@ -91,7 +91,7 @@ def label(rng, kind, count):
 
 
 @st.composite
-def adatas(draw, min_cells=0, max_cells=300, places=PLACES):
+def adatas(draw, min_cells=0, max_cells=300):
     """An AnnData with counts, positions, up to three slices that lie mixed, and a label, which as it is
     read comes beside."""
     small = st.integers(min_cells, min(40, max_cells))
@@ -109,7 +109,7 @@ def adatas(draw, min_cells=0, max_cells=300, places=PLACES):
     obs = pd.DataFrame({"slice": slices, "domain": column}, index=cells)
     out = AnnData(matrix(counts, draw(st.sampled_from(LAYOUTS))), obs=obs, var=pd.DataFrame(index=GENES))
     pos = np.empty((count, 2))
-    place = draw(st.sampled_from(places))
+    place = draw(st.sampled_from(PLACES))
     for name in np.unique(np.asarray(obs["slice"], dtype=str)):
         own = np.flatnonzero(np.asarray(obs["slice"], dtype=str) == name)
         pos[own] = rng.permutation(positions(rng, place, len(own)))

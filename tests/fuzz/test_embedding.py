@@ -15,23 +15,20 @@ from stofm_pyg.models.features import PCAFeatures
 from tests.fuzz.profile import examples
 from tests.fuzz.strategies import GENES, adatas
 
-# What has one nearest neighbour after another alone decides itself; ties are broken by the order.
-PLACES = ("jittered", "uniform")
-
 
 @functools.cache
-def make_model(virtual):
+def make_model():
     tissue = generate_tissue(1, 120, num_genes=len(GENES), num_unobserved=0, seed=3)
     tissue.var_names = GENES
     torch.manual_seed(0)
     model = SToFM(in_channels=4, hidden_channels=8, num_layers=2, heads=2, ffn_channels=8).eval()
     model.features = PCAFeatures.fit([tissue], 4)
-    model.settings = SliceSettings(radius=3.0, num_features=4, virtual_cells=virtual)
+    model.settings = SliceSettings(radius=3.0, num_features=4)
     return model
 
 
-def embed(adata, virtual=True, **options):
-    return make_model(virtual).embed(adata, key_added=None, **options).numpy()
+def embed(adata, **options):
+    return make_model().embed(adata, key_added=None, **options).numpy()
 
 
 def close(one, other):
@@ -43,12 +40,14 @@ def suits(adata):
 
 
 @examples(0.1)
-@given(adatas(min_cells=5, max_cells=60, places=PLACES), st.randoms(use_true_random=False))
+@given(adatas(min_cells=5, max_cells=60), st.randoms(use_true_random=False))
 def test_order_of_cells(given_, random):
     adata, _ = given_
     suits(adata)
     order = random.sample(range(adata.n_obs), adata.n_obs)
-    assert close(embed(adata, virtual=False)[order], embed(adata[order].copy(), virtual=False))
+    assert close(embed(adata)[order], embed(adata[order].copy()))
+    parts = {"cells_per_part": 8, "readout": "context"}
+    assert close(embed(adata, **parts)[order], embed(adata[order].copy(), **parts))
 
 
 @examples(0.05)
@@ -82,7 +81,7 @@ def test_files_apart_or_together(tmp_path_factory, given_):
         own = adata.obs["slice"].to_numpy() == name
         adata[own].copy().write_h5ad(folder / f"{name}.h5ad")
         parts.append((own, folder / f"{name}.h5ad"))
-    found = make_model(True).embed([str(path) for _, path in parts][::-1])[::-1]
+    found = make_model().embed([str(path) for _, path in parts][::-1])[::-1]
     for (own, _), z in zip(parts, found, strict=True):
         assert close(whole[own], z.numpy())
     joined = concat([adata[own] for own, _ in parts][::-1])

@@ -344,3 +344,12 @@ def test_bad_arguments(data):
 
 def test_repr(data):
     assert str(RandomRegions([data, data], 40, 60)) == "RandomRegions(24, slices=2)"
+
+
+def test_what_are_no_slices(data):
+    with pytest.raises(TypeError, match="Expected several slices, got one; pass a list"):
+        RandomRegions(data)
+    with pytest.raises(ValueError, match="Slice 1 is empty: it has no cell"):
+        RandomRegions([data, Data(x=torch.empty(0, 4), pos=torch.empty(0, 2))])
+    with pytest.raises(ValueError, match="The slice has no positions"):
+        RandomRegions([Data(x=torch.ones(5, 4))])

@@ -4,10 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import ClusterData, ClusterLoader
 
 from stofm_pyg.loader import SpatialClusterData
+from stofm_pyg.loader import spatial_cluster_data as module
 from stofm_pyg.transforms import SpatialRadiusGraph
 
 both = pytest.mark.parametrize("method", ["metis", "grid"])
@@ -99,6 +100,18 @@ def test_without_virtual_cells_and_node_types(make_slice):
         assert torch.equal(part.edge_attr, other.edge_attr)
         assert part.node_type.tolist() == [0] * part.num_nodes
     assert "node_type" not in bare
+
+
+@pytest.mark.parametrize("size", [1, 64, 1000])
+def test_the_partition_is_that_of_pyg(monkeypatch, make_slice, size):
+    monkeypatch.setattr(module, "NODES_PER_BLOCK", size)
+    monkeypatch.setattr(module, "EDGES_PER_BLOCK", size)
+    data = make_slice(300, max_clusters=3)
+    cells, edge_index = SpatialClusterData(data, 40), data.edge_index
+    part = torch.randint(cells.num_parts, (300,), generator=torch.Generator().manual_seed(0))
+    want, found = ClusterData._partition(cells, edge_index, part), cells._partition(edge_index, part)
+    for key in ("indptr", "index", "partptr", "node_perm", "edge_perm"):
+        assert torch.equal(getattr(found, key), getattr(want, key)), key
 
 
 def test_metis_sizes(make_slice):
@@ -339,3 +352,14 @@ def test_another_way_to_tie_the_nodes_of_a_subpatch(make_slice):
         assert torch.equal(part.cell_id, plain[i].cell_id)
         assert part.num_edges < plain[i].num_edges and (part.edge_attr == 7).all()
     assert seen == parts.sizes.tolist()
+
+
+def test_what_is_no_slice(make_slice):
+    data = make_slice()
+    for other in ([data], Batch.from_data_list([data, data])):
+        with pytest.raises(TypeError, match=f"Expected one slice, got {type(other).__name__}"):
+            SpatialClusterData(other)
+    for method in SpatialClusterData.methods:
+        data.pos = None
+        with pytest.raises(ValueError, match="The slice has no positions; set 'data.pos'"):
+            SpatialClusterData(data, 50, method=method)

@@ -186,3 +186,16 @@ def test_seeded_transforms_draw_by_subpatch_and_pass(make_slice, anew):
     assert plain == workers == masked(data, 0, 0, 3, not anew)
     assert all(one != two for one, two in zip(plain, plain[1:], strict=False))
     assert masked(data, 1, 0, 1)[0] != plain[0]
+
+
+def test_what_is_not_partitioned_is_refused(make_slice):
+    with pytest.raises(TypeError, match="Expected 'SpatialClusterData', got Data; partition each"):
+        SubpatchLoader([make_slice()])
+
+
+def test_slices_of_different_features_are_refused(make_slice):
+    one, other = make_slice(), make_slice()
+    other.x = other.x[:, :2]
+    parts = [SpatialClusterData(data, 30) for data in (one, other)]
+    with pytest.raises(ValueError, match=rf"The slices have 2 and {one.x.size(1)} features"):
+        SubpatchLoader(parts)

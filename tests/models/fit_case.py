@@ -2,9 +2,12 @@
 
 from functools import lru_cache
 
+import torch
+
 from stofm_pyg.data import GeneVocab, SliceSettings
 from stofm_pyg.datasets import generate_tissue
 from stofm_pyg.models import SToFM
+from stofm_pyg.train import PRESETS, PretrainConfig
 
 SETTINGS = SliceSettings(radius=2.5, max_clusters=8, cells_per_part=40, num_features=5)
 STAGE = {"num_epochs": 2, "max_steps": 4, "min_cells": 30, "max_cells": 60, "lr": 1e-2,
@@ -23,6 +26,8 @@ CONFIG = {
     "stage_2": {**STAGE, "num_epochs": 1, "max_steps": 2, "batch_size": 1},
     "read_out": {"layers": "all", "readout": "cell", "part_shares": [1.0]},
 }  # fmt: skip
+
+FULL = PretrainConfig.from_dict({**CONFIG, "held_out": 0}, PRESETS["tiny"])
 
 
 def make_tissue(num_slices=2, cells_per_slice=100, seed=0, num_genes=40):
@@ -44,3 +49,14 @@ def fitted(features="pca"):
     adata = make_tissue()
     vocab = GeneVocab.from_slices([adata]) if features == "tokens" else None
     return fit(adata, features=features, vocab=vocab)
+
+
+def assert_same(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+def differs(one, other):
+    return not torch.equal(one.encoder.lin_in.weight, other.encoder.lin_in.weight)

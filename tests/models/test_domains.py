@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -91,8 +93,14 @@ def test_bad_input():
         Domains.fit(z[:4], n=5)
     with pytest.raises(ValueError, match="1 cells cannot be divided"):
         Domains.fit(z[:1])
-    with pytest.raises(ValueError, match="into 0 domains|cannot be divided"):
-        Domains.fit(z, n=0)
+    for n in (0, -3, 2.5, "2"):
+        with pytest.raises(ValueError, match="'n' must be a whole number of 1 or more"):
+            Domains.fit(z, n=n)
+    for resolution in (0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="'resolution' must be positive and finite"):
+            Domains.fit(z, resolution=resolution)
+    with pytest.raises(ValueError, match=r"shape \[20, 3\], domains were found in ones of \d+ channels"):
+        Domains.fit(z).assign(np.zeros((20, 3)))
     with pytest.raises(ValueError, match=r"'n' must lie between 1 and 20 \(got 21\)"):
         Domains.fit(z).assign(z, 21)
 

@@ -293,3 +293,32 @@ def test_features_of_a_newer_release(saved):
     (saved / "features" / "features.json").write_text('{"name": "genes2vec"}')
     with pytest.raises(ValueError, match="names features 'genes2vec', this release knows pca"):
         SToFM.from_pretrained(saved)
+
+
+def test_in_the_place_of_a_file(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "model"):
+        with pytest.raises(NotADirectoryError, match="is a file, in whose place a folder is needed"):
+            make_model().save_pretrained(path)
+    assert (tmp_path / "file").read_text() == "mine" and names(tmp_path) == ["file"]
+
+
+def test_what_cannot_be_saved_is_told_before_anything_is_written(tmp_path):
+    with pytest.raises(TypeError, match=r"made with act=ReLU\(\), which cannot be saved"):
+        make_model(act=torch.nn.ReLU()).save_pretrained(tmp_path / "a")
+    with pytest.raises(ValueError, match="on the meta device and has no weights to save"):
+        make_model().to("meta").save_pretrained(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    model = make_model()
+    model.mask_token.data[2] = torch.nan
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is damaged .the weights 'mask_token' are not finite.;"):
+        SToFM.from_pretrained(tmp_path)
+
+
+def test_a_name_that_is_nearly_that_of_a_model():
+    with pytest.raises(FileNotFoundError, match="'user/model'. Did you mean 'generated-tissue'"):
+        SToFM.from_pretrained("generated-tisue")

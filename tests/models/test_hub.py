@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import constants
 
 from stofm_pyg.models import ModelCard, SToFM
+from tests.cell_encoders import make_encoder
 from tests.models.local_hub import local_hub
 from tests.models.test_files import make_whole
 from tests.models.test_stofm import make_model, make_slice
@@ -101,6 +102,15 @@ def test_pushed_again_nothing_is_left_of_the_model_before(hub):
     assert files == ["README.md", "config.json", "model.safetensors"]
     loaded = SToFM.from_pretrained("someone/tissue")
     assert loaded.features is None and torch.equal(loaded.embed(data), other.embed(data))
+
+
+def test_a_model_with_a_cell_encoder(hub, tmp_path):
+    model, data = make_model().eval(), make_slice()
+    model.set_cell_encoder(make_encoder(out_channels=6))
+    model.push_to_hub("someone/tissue", token=TOKEN)
+    loaded = SToFM.from_pretrained("someone/tissue", cache_dir=tmp_path / "mine")
+    assert loaded.features.fingerprint() == model.features.fingerprint()
+    assert torch.equal(loaded.embed(data), model.embed(data))
 
 
 def test_a_revision(hub, tmp_path):

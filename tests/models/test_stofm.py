@@ -76,7 +76,8 @@ def test_the_partition_is_the_one_asked_for(monkeypatch):
 
     monkeypatch.setattr(subpatches_module, "SpatialClusterData", Recorded)
     make_model().embed([make_slice(20), make_slice(30)], 15, method="grid", seed=5)
-    assert asked == 2 * [(15, {"method": "grid", "seed": 5, "transform": None})]
+    assert [cells for cells, _ in asked] == [15, 15]
+    assert all(kwargs["method"] == "grid" and kwargs["seed"] == 5 for _, kwargs in asked)
 
 
 def test_all_layers_side_by_side():

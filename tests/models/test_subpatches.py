@@ -130,3 +130,40 @@ def test_distances_that_pyg_added_up_are_refused():
     assert torch.allclose(model.embed(again, cells_per_part=80), z, atol=1e-6)
     with pytest.raises(ValueError, match="edges have another distance in 'edge_attr' .*reduce"):
         model.embed(ToUndirected()(data.clone()), cells_per_part=80)
+
+
+def make_plain():
+    data = make_slice(unit="spacing")
+    return SpatialRadiusGraph(3.0)(data)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.bfloat16, 0.1)])
+def test_a_model_of_another_type(dtype, tolerance):
+    data, model = make_plain(), make_model(graph="radius")
+    z = model.embed(data)
+    other = model.to(dtype).embed(data)
+    assert other.dtype == torch.float32 and torch.allclose(other, z, atol=tolerance)
+
+
+def test_a_model_without_weights_is_refused():
+    with pytest.raises(ValueError, match="on the meta device and has no weights"):
+        make_model(graph="radius").to("meta").embed(make_plain())
+
+
+def test_distances_of_one_dimension():
+    data, model = make_plain(), make_model(graph="radius")
+    z = model.embed(data, cells_per_part=60)
+    data.edge_attr = data.edge_attr.view(-1)
+    assert torch.equal(model.embed(data, cells_per_part=60), z)
+
+
+@pytest.mark.parametrize("argument", ["slice_key", "sliec_key"])
+def test_there_is_nothing_to_find_in_a_slice(argument):
+    with pytest.raises(TypeError, match=f"'{argument}' means nothing for a slice that is converted"):
+        make_model(graph="radius").embed(make_plain(), **{argument: "section"})
+
+
+@pytest.mark.parametrize("data", [None, {1: "a"}, [[1]], 3.5])
+def test_what_is_no_slice(data):
+    with pytest.raises(TypeError, match="Expected an AnnData, the path of a file or folder, or slices"):
+        make_model(graph="radius").embed(data)

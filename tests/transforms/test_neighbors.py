@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from stofm_pyg.transforms import SpatialRadiusGraph
 from stofm_pyg.transforms import neighbors as _radius_edges
 from stofm_pyg.transforms.neighbors import nearest_neighbors, radius_edges
 
@@ -130,14 +131,30 @@ def test_which_backend_is_used(monkeypatch, make_slice):
     import torch_cluster
 
     calls = []
-    original = torch_cluster.radius_graph
+    original = torch_cluster.radius
 
     def recorded(pos, *args, **kwargs):
         calls.append(len(pos))
         return original(pos, *args, **kwargs)
 
-    monkeypatch.setattr(torch_cluster, "radius_graph", recorded)
+    monkeypatch.setattr(torch_cluster, "radius", recorded)
     monkeypatch.setattr(_radius_edges, "BRUTE_FORCE", 50)
     for num in (1, 50, 51, 200):
         radius_edges(make_slice(num).pos, 1.0)
     assert calls == [51, 200]
+
+
+def test_points_and_edges_in_blocks_give_the_same(monkeypatch, make_slice):
+    monkeypatch.setattr(_radius_edges, "BRUTE_FORCE", 50)
+    data = SpatialRadiusGraph(1.5)(make_slice(300))
+    want = radius_edges(data.pos, 1.5)
+    for size in (1, 7, 100, 299, 300):
+        monkeypatch.setattr(_radius_edges, "POINTS_PER_SEARCH", size)
+        found = radius_edges(data.pos, 1.5)
+        assert all(torch.equal(one, other) for one, other in zip(found, want, strict=True))
+    monkeypatch.setattr(_radius_edges, "EDGES_PER_BLOCK", 50)
+    _radius_edges.check_distances(data)
+    data.edge_attr[[60, 75, 130]] += 1
+    source, target = data.edge_index[:, 60].tolist()
+    with pytest.raises(ValueError, match=f"3 of .* the first from node {source} to {target}: "):
+        _radius_edges.check_distances(data)

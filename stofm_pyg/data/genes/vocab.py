@@ -71,6 +71,11 @@ class GeneVocab:
     ):
         #: Names of the genes, in the order of their tokens.
         self.genes: list[str] = sorted(token_ids, key=lambda gene: token_ids[gene])
+        for gene in self.genes:
+            if not isinstance(gene, str) or int(token_ids[gene]) != token_ids[gene]:
+                raise ValueError(
+                    f"A gene is text and its token a whole number (got {gene!r}: {token_ids[gene]!r})."
+                )
         self.token_ids = {gene: int(token_ids[gene]) for gene in self.genes}
         if set(medians) != set(token_ids):
             odd = sorted(set(medians) ^ set(token_ids))

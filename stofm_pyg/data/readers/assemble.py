@@ -28,8 +28,11 @@ def assemble(tissue: Tissue, name: str) -> AnnData:
         name (str): The name of the format, which goes into :obj:`uns["spatial_format"]`.
 
     Raises:
-        ValueError: Cells have no position, or two have one name.
+        ValueError: There are no cells, or ones without position, two have one name, or no feature is a
+            gene.
     """
+    if len(tissue.cells) == 0:
+        raise ValueError(f"'{tissue.files[0] or name}' holds no cell: is it whole, and of {name}?")
     table = _aligned(tissue)
     genes, kept = tissue.genes.copy(), np.ones(len(tissue.genes), dtype=bool)
     control = genes.pop("control") if "control" in genes else controls(genes.index)
@@ -37,6 +40,11 @@ def assemble(tissue: Tissue, name: str) -> AnnData:
         number = int((control == kind).sum())
         tissue.notes.append(f"{number:,} {kind}{'s' if number > 1 else ''} left out")
     kept = (control == "").to_numpy()
+    if not kept.any():
+        raise ValueError(
+            f"None of the {len(kept):,} features in '{tissue.files[0] or name}' is a gene: "
+            f"{', '.join(tissue.notes)}. Are its columns those of the format?"
+        )
     genes.index = pd.Index(_gene_names(genes.index, kept, tissue.notes), dtype=object)
     counts = tissue.counts[:, kept].astype(np.float32)
     counts.eliminate_zeros()

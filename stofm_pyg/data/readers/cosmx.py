@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 
 from stofm_pyg.data.readers.format import Format, Options, Part, Tissue
-from stofm_pyg.data.readers.tables import first_column, read_counts, read_header, read_table, whole_rows
+from stofm_pyg.data.readers.tables import (
+    first_column,
+    numbers,
+    read_counts,
+    read_header,
+    read_table,
+    whole_rows,
+)
 
 # Of the instrument that is sold, where the export does not tell; the first data sets had larger ones.
 MICRONS_PER_PIXEL = 0.120280945
@@ -25,7 +32,7 @@ def read_cosmx(files: dict[str, Path], options: Options) -> Tissue:
     position = ("CenterX_global_px", "CenterY_global_px")
     for name in (*KEYS, *position):
         first_column(table, [name], path)
-    whole_rows(table, (*KEYS, *position), path)
+    table = numbers(whole_rows(table, KEYS, path), position, path)
     table.index = _cell_names(table)
     known = pixel_size(path)
     tissue = Tissue(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from stofm_pyg.data.errors import NotInSource
+
 # What libraries say of a file that ends too early or holds something else.
 SIGNS = (OSError, EOFError, RuntimeError, KeyError, ValueError, IndexError, zlib.error)
 SIGNS += (pd.errors.ParserError, pd.errors.EmptyDataError)
@@ -41,7 +43,7 @@ def damage_named(path: Path, kind: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, PermissionError, BlockingIOError, DamagedFile):
+    except (FileNotFoundError, PermissionError, BlockingIOError, DamagedFile, NotInSource):
         raise
     except SIGNS as error:
         raise unreadable(path, error, kind) from error

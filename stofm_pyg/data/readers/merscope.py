@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stofm_pyg.data.readers.format import Format, Options, Part, Tissue
-from stofm_pyg.data.readers.tables import first_column, read_counts, read_table, whole_rows
+from stofm_pyg.data.readers.tables import first_column, numbers, read_counts, read_table, whole_rows
 
 
 def read_merscope(files: dict[str, Path], options: Options) -> Tissue:
@@ -16,7 +16,7 @@ def read_merscope(files: dict[str, Path], options: Options) -> Tissue:
     for name in position:
         first_column(table, [name], path)
     cell = "EntityID" if "EntityID" in table.columns else table.columns[0]
-    table = whole_rows(table, (cell, *position), path).set_index(cell)
+    table = numbers(whole_rows(table, (cell,), path), position, path).set_index(cell)
     tissue = Tissue(
         counts,
         pd.Index(names.iloc[:, 0], dtype=object),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stofm_pyg.data.readers.format import Format, Options, Part, Tissue
-from stofm_pyg.data.readers.tables import first_column, read_counts, read_table, whole_rows
+from stofm_pyg.data.readers.tables import first_column, numbers, read_counts, read_table, whole_rows
 
 
 def read_slide_seq(files: dict[str, Path], options: Options) -> Tissue:
@@ -21,7 +21,7 @@ def read_slide_seq(files: dict[str, Path], options: Options) -> Tissue:
         table.columns = ["barcodes", "xcoord", "ycoord"]
     bead = first_column(table, ["barcodes", "barcode"], path)
     position = (first_column(table, ["xcoord", "x"], path), first_column(table, ["ycoord", "y"], path))
-    table = whole_rows(table, (bead, *position), path).set_index(bead)
+    table = numbers(whole_rows(table, (bead,), path), position, path).set_index(bead)
     tissue = Tissue(
         by_gene.T.tocsr(),
         pd.Index(beads, dtype=object),

@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 from anndata import AnnData, read_h5ad, read_zarr
 
+from stofm_pyg.data.keys import Keys
 from stofm_pyg.data.readers._imported import imported
 from stofm_pyg.data.readers.damage import DamagedFile, damage_named
 from stofm_pyg.data.readers.hdf5 import check_hdf5
@@ -86,9 +87,20 @@ def read_anndata_zarr(path: Path) -> AnnData:
 
 
 def _check_whole(group: Any) -> None:
-    # What is missing of an array of zarr is read as zeros; of these two, nothing is zero.
-    arrays = [group["obs"].get(group["obs"].attrs.get("_index", "_index"))]
-    arrays.append(group["X/data"] if "X/data" in group else None)
+    # What is missing of an array of zarr is read as zeros; of these, no chunk is zero throughout.
+    arrays = [group[name].get(group[name].attrs.get("_index", "_index")) for name in GROUPS]
+    matrices = [name for name in ("X", *(f"layers/{key}" for key in group.get("layers", ())))]
+    for name in matrices:
+        if f"{name}/indptr" not in group:
+            continue
+        arrays.append(group[f"{name}/data"])
+        if min(group[name].attrs.get("shape", (0,))) > 1:
+            arrays.append(group[f"{name}/indices"])
+        stored, ends = group[f"{name}/data"].shape[0], group[f"{name}/indptr"][:]
+        if int(ends[-1]) != stored or (ends[1:] < ends[:-1]).any():
+            raise ValueError(f"'{name}/indptr' ends at {int(ends[-1])}, there are {stored} values")
+    spatial = f"obsm/{Keys.SPATIAL}"
+    arrays.append(group[spatial] if spatial in group else None)
     for array in arrays:
         there = getattr(array, "nchunks_initialized", None)
         if there is not None and there < array.nchunks:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from stofm_pyg.data.errors import NotInSource
 from stofm_pyg.data.readers._imported import imported
 from stofm_pyg.data.readers.damage import damage_named, unreadable
 
@@ -70,7 +71,7 @@ def first_column(table: pd.DataFrame, known: Sequence[str], path: Path) -> str:
             return name
     listed = " or ".join(repr(name) for name in known)
     columns = ", ".join(repr(str(name)) for name in table.columns[:20])
-    raise ValueError(f"'{path}' has no column {listed}; it holds {columns}. Is it another table?")
+    raise NotInSource(f"'{path}' has no column {listed}; it holds {columns}. Is it another table?")
 
 
 def whole_rows(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
@@ -83,6 +84,23 @@ def whole_rows(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.Da
     if cut.any():
         row = int(np.argmax(cut))
         raise unreadable(path, f"row {row + 1} of {len(table)} has no {columns[-1]!r}", "whole table")
+    return table
+
+
+def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
+    r"""Returns a table of which some columns are numbers, without rows that are cut short in them.
+
+    Raises:
+        ValueError: A value is no number, or none.
+    """
+    table = whole_rows(table, columns, path).copy()
+    for name in columns:
+        values = pd.to_numeric(table[name], errors="coerce")
+        if values.isna().any():
+            row = int(np.argmax(values.isna()))
+            told = f"row {row + 1} has {table[name].iloc[row]!r} as {name!r}, which is no number"
+            raise unreadable(path, told, "whole table")
+        table[name] = values
     return table
 
 

@@ -58,6 +58,8 @@ def _read_mtx(path: Path) -> tuple[sparse.csr_matrix, list[str], pd.DataFrame]:
         counts = sparse.csr_matrix(mmread(path).T)
     features = read_table(_beside(path, ("features.tsv", "genes.tsv")), header=False, text=[0, 1])
     barcodes = read_table(_beside(path, ("barcodes.tsv",)), header=False, text=[0])
+    if len(features.columns) < 2:
+        raise unreadable(path.parent, "its features have one column", "matrix of 10x")
     table = pd.DataFrame({"name": features[1], "gene_ids": features[0]})
     table["feature_type"] = features[2].fillna(GENE) if 2 in features else GENE
     return counts, barcodes[0].tolist(), table

@@ -7,7 +7,7 @@ import pandas as pd
 
 from stofm_pyg.data.readers.damage import damage_named
 from stofm_pyg.data.readers.format import Format, Options, Part, Tissue
-from stofm_pyg.data.readers.tables import first_column, read_table, whole_rows
+from stofm_pyg.data.readers.tables import first_column, numbers, read_table, whole_rows
 from stofm_pyg.data.readers.tenx import read_tenx
 
 COUNTS = Part(
@@ -65,7 +65,8 @@ def read_positions(path: Path) -> pd.DataFrame:
         table.columns = WITHOUT_HEADER
     for name in WITHOUT_HEADER:
         first_column(table, [name], path)
-    return whole_rows(table, WITHOUT_HEADER, path).set_index("barcode")
+    table = whole_rows(table, WITHOUT_HEADER, path)
+    return numbers(table, WITHOUT_HEADER[1:], path).set_index("barcode")
 
 
 def microns_per_pixel(folder: Path) -> float | None:

@@ -2,7 +2,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stofm_pyg.data.readers.format import Format, Options, Part, Tissue
-from stofm_pyg.data.readers.tables import first_column, read_table, whole_rows
+from stofm_pyg.data.readers.tables import first_column, numbers, read_table
 from stofm_pyg.data.readers.tenx import read_tenx
 
 TEXT = ("cells.csv.gz", "cells.csv")
@@ -21,7 +21,7 @@ def read_xenium(files: dict[str, Path], options: Options) -> Tissue:
     position = ("x_centroid", "y_centroid")
     for name in position:
         first_column(table, [name], path)
-    whole_rows(table, position, path)
+    table = numbers(table, position, path)
     return Tissue(
         counts, barcodes, genes, table, position, scale=1.0, files=(files["counts"], path)
     )

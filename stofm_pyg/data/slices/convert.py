@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from stofm_pyg._threads import one_thread
 from stofm_pyg.data.keys import Keys
 from stofm_pyg.data.slices._check_unit import check_unit
+from stofm_pyg.data.slices.cell_order import name_order, permute_nodes
 from stofm_pyg.data.slices.features import get_features
 from stofm_pyg.data.slices.files import opened_anndata
 from stofm_pyg.data.slices.labels import encode_labels
@@ -174,7 +175,8 @@ def build_data(
 
     Positions stay in double precision until the graph and the clusters are there, so that turning
     the slice does not move a pair of cells across the radius; one thread makes them, so that their
-    number changes nothing.
+    number changes nothing, and cells with names are taken in :meth:`name_order`, so that their order
+    changes nothing.
 
     Args:
         x (np.ndarray): Features :math:`(N, F)`.
@@ -191,18 +193,20 @@ def build_data(
     Raises:
         ValueError: There are not two cells at different positions.
     """
-    data = place_cells(pos, settings, name)
-    data.x = torch.tensor(x, dtype=torch.float32)
-    data.cell_id = torch.tensor(cell_id, dtype=torch.int64)
+    order = np.arange(len(pos)) if cells is None else name_order(cells)
+    data = place_cells(pos[order], settings, name)
+    data.x = torch.from_numpy(x[order].astype(np.float32, copy=False))
+    data.cell_id = torch.tensor(cell_id[order], dtype=torch.int64)
     if cells is not None:
-        data.cell_hash = torch.from_numpy(name_hashes(cells))
+        data.cell_hash = torch.from_numpy(name_hashes(cells[order]))
     for label, codes in (labels or {}).items():
-        data[label] = torch.tensor(codes, dtype=torch.int64)
+        data[label] = torch.tensor(codes[order], dtype=torch.int64)
     data.classes = {label: list(names) for label, names in (classes or {}).items()}
     if settings.virtual_cells:
         data = add_virtual_cells(data, settings)
     data.pos = data.pos.float()
-    return data
+    others = np.arange(len(pos), data.num_nodes)
+    return permute_nodes(data, torch.from_numpy(np.concatenate([np.argsort(order), others])))
 
 
 def place_cells(pos: np.ndarray, settings: SliceSettings, name: str = "") -> Data:

@@ -95,7 +95,7 @@ def canonical(matrix: np.ndarray | sparse.spmatrix, name: str) -> sparse.csr_mat
             f"'{name}' is a {type(matrix).__module__}.{type(matrix).__name__}, expected a NumPy "
             f"array or a SciPy sparse matrix. Call 'adata = adata.to_memory()' first."
         )
-    matrix = sparse.csr_matrix(matrix)
+    matrix = as_csr(matrix, name)
     if matrix.dtype != np.float32:
         matrix = matrix.astype(np.float32)
     if not matrix.has_canonical_format or not matrix.data.all():
@@ -103,6 +103,33 @@ def canonical(matrix: np.ndarray | sparse.spmatrix, name: str) -> sparse.csr_mat
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
     return matrix
+
+
+def as_csr(matrix: np.ndarray | sparse.spmatrix, name: str) -> sparse.csr_matrix:
+    r"""Returns a matrix as CSR, also one of a type that SciPy does not know.
+
+    Args:
+        matrix (np.ndarray or spmatrix): The matrix. What is masked in it is no number.
+        name (str): What it is called in the error.
+
+    Raises:
+        TypeError: Its values are no real numbers.
+    """
+    wrong = matrix.dtype.kind not in "biufO"
+    if isinstance(matrix, np.ma.MaskedArray) and matrix.mask.any():
+        matrix = matrix.astype(np.float32).filled(np.nan)
+    odd = matrix.dtype == object or matrix.dtype == np.float16 or not matrix.dtype.isnative
+    if odd and not wrong:
+        try:
+            matrix = matrix.astype(np.float32)
+        except (TypeError, ValueError):
+            wrong = True
+    if wrong:
+        raise TypeError(
+            f"'{name}' holds values of type {matrix.dtype}, which are no counts. Pass 'layer=' with the "
+            f"layer that holds raw counts, or make them numbers by '.astype(\"float32\")'."
+        )
+    return sparse.csr_matrix(matrix)
 
 
 def validate_counts(

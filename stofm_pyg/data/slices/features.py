@@ -71,7 +71,14 @@ def get_features(
             f"'{name}' has shape {list(values.shape)}, expected [{adata.n_obs}, F]: one row of "
             f"features for each of the {adata.n_obs} cells."
         )
-    values = values.astype(np.float32)
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex numbers")
+        values = values.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"'{name}' holds what are no real numbers ({error}). Leave such columns out."
+        ) from error
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))

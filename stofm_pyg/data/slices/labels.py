@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from stofm_pyg.data.errors import unknown_key
-from stofm_pyg.data.slices.names import missing_values
+from stofm_pyg.data.slices.names import missing_values, one_column
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ def encode_labels(
         :obj:`classes` has them.
 
     Raises:
-        ValueError: A column does not exist, has a reserved name, holds measurements, or a value that
-            is not among the given classes.
+        ValueError: A column does not exist or is there twice, has a reserved name, holds measurements,
+            or a value that is not among the given classes, of which each has a name of its own.
     """
     if columns is None:
         columns = ()
@@ -63,11 +63,23 @@ def encode_labels(
         given = None
         if classes is not None and column in classes:
             given = [str(name) for name in classes[column]]
-        codes[column], names[column] = _encode(obs[column], given or (), log)
+            check_classes(column, given)
+        codes[column], names[column] = _encode(one_column(obs, column), given or (), log)
         if given is not None:
             codes[column] = _renumber(codes[column], names[column], given, column)
             names[column] = given
     return codes, names
+
+
+def check_classes(label: str, names: Sequence[str]):
+    r"""Checks that each class of a label has a name of its own.
+
+    Raises:
+        ValueError: Two have the same.
+    """
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise ValueError(f"'classes' of {label!r} name {twice[0]!r} twice: {list(names)}. Name it once.")
 
 
 def _is_reserved(column: str) -> bool:

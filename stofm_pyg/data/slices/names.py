@@ -11,6 +11,20 @@ def missing_values(values: pd.Series) -> np.ndarray:
     return values.isna().to_numpy() | text.to_numpy(dtype=bool)
 
 
+def one_column(table: pd.DataFrame, name: str, where: str = "adata.obs") -> pd.Series:
+    r"""Returns a column of a table.
+
+    Raises:
+        ValueError: Several have that name.
+    """
+    column = table[name]
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(
+            f"{column.shape[1]} columns of '{where}' are called {name!r}; give each a name of its own"
+        )
+    return column
+
+
 def name_hashes(names: pd.Index) -> np.ndarray:
     r"""Returns a hash of each name :math:`(N)`, int64, the same on every machine and never -1."""
     hashes = pd.util.hash_array(names.astype(str).to_numpy(dtype=object), categorize=False)

@@ -2,9 +2,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from anndata import AnnData
+from scipy import sparse
 
 from stofm_pyg.data.errors import unknown_key
 from stofm_pyg.data.keys import Keys
+
+# Squares of what is smaller vanish, and of what is larger are no numbers.
+SMALLEST, LARGEST = 1e-100, 1e100
 
 
 def get_positions(
@@ -37,7 +41,10 @@ def get_positions(
             "applied to it."
         )
 
-    pos = np.asarray(adata.obsm[spatial_key])
+    pos = adata.obsm[spatial_key]
+    if isinstance(pos, np.ma.MaskedArray):
+        pos = pos.astype(np.float64).filled(np.nan)
+    pos = pos.toarray() if sparse.issparse(pos) else np.asarray(pos)
     if pos.ndim == 2 and pos.shape[1] == 3:
         pos = _in_planes(_as_numbers(pos, adata, spatial_key), adata, spatial_key, slices)
     if pos.ndim != 2 or pos.shape[1] != 2:
@@ -79,12 +86,12 @@ def _in_planes(
 
 def _as_numbers(pos: np.ndarray, adata: AnnData, spatial_key: str) -> np.ndarray:
     try:
-        return pos.astype(np.float64)
+        return _floats(pos)
     except (TypeError, ValueError) as error:
         reason = error
     for row, values in enumerate(pos):
         try:
-            values.astype(np.float64)
+            _floats(values)
         except (TypeError, ValueError):
             raise ValueError(
                 f"Positions in 'adata.obsm[{spatial_key!r}]' are no numbers in row {row} (cell "
@@ -93,8 +100,15 @@ def _as_numbers(pos: np.ndarray, adata: AnnData, spatial_key: str) -> np.ndarray
     raise reason
 
 
+def _floats(pos: np.ndarray) -> np.ndarray:
+    if np.iscomplexobj(pos):
+        raise TypeError("complex numbers are no coordinates")
+    return pos.astype(np.float64)
+
+
 def check_spread(pos: np.ndarray, name: str = "") -> None:
-    r"""Checks that a slice has at least two cells at different positions: without, it has no unit.
+    r"""Checks that a slice has at least two cells at different positions, whose distances can be
+    computed with: without, it has no unit.
 
     Args:
         pos (np.ndarray): Positions :math:`(N, 2)`.
@@ -103,9 +117,15 @@ def check_spread(pos: np.ndarray, name: str = "") -> None:
     Raises:
         ValueError: It has not.
     """
-    if len(pos) >= 2 and (pos != pos[0]).any():
-        return
     slice_name = f"Slice {name!r}" if name else "The slice"
+    if len(pos) >= 2 and (pos != pos[0]).any():
+        extent = float(np.max(pos.max(axis=0) / 2 - pos.min(axis=0) / 2)) * 2
+        if not SMALLEST <= extent <= LARGEST:
+            raise ValueError(
+                f"{slice_name} is {extent:g} wide, in whose square there is nothing to compute with. "
+                f"Give its positions in another unit, such as microns."
+            )
+        return
     where = f", at {pos[0].tolist()}" if len(pos) else ""
     raise ValueError(
         f"{slice_name} needs at least two cells at different positions, it has {len(pos)} "

@@ -1,6 +1,6 @@
 import hashlib
 import os
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from anndata import AnnData
 from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
-from stofm_pyg.data.errors import unknown_key
+from stofm_pyg.data.errors import NotInSource, unknown_key
 from stofm_pyg.data.keys import Keys
 from stofm_pyg.data.readers import find_format, read
 from stofm_pyg.data.readers.stores import opened_store
 from stofm_pyg.data.slices._check_unit import check_unit
-from stofm_pyg.data.slices.counts import canonical, get_matrix
+from stofm_pyg.data.slices.cell_order import name_order
+from stofm_pyg.data.slices.counts import as_csr, canonical, get_matrix, validate_counts
 from stofm_pyg.data.slices.lazy import with_tables
 from stofm_pyg.data.slices.positions import get_positions
 from stofm_pyg.data.slices.rows import PLANES, check_joined, has_slices, slice_rows
@@ -105,20 +106,54 @@ class SliceReader:
         counts = get_matrix(part, self.settings.layer) if obsm is None else None
         return _assemble(counts, part.obs_names, part.var, {key: part.obsm[key] for key in keys})
 
+    def read_by_name(self, name: str, obsm: str | None = None) -> tuple[AnnData, np.ndarray]:
+        r"""Returns a slice as :meth:`read` does, with its cells in the order of :meth:`name_order`, and
+        the row of each in the source :math:`(N)`: what is made of it does not depend on the order there.
+        """
+        adata = self.read(name, obsm)
+        # While their rows are those of the source, which errors name.
+        get_positions(adata, self.settings.spatial_key)
+        if adata.X is not None:
+            validate_counts(adata.X, "adata.X", adata.obs_names, adata.var_names)
+        order = name_order(adata.obs_names)
+        return adata[order].copy(), self.rows[name][order]
+
+    def count_blocks(self, name: str) -> Iterator[sparse.csr_matrix]:
+        r"""Yields the counts of a slice that :meth:`read` returns, some cells at a time, in the order of
+        the source. Counts of a file that are stored by gene are read all at once.
+
+        Args:
+            name (str): The name of the slice.
+        """
+        rows = self.rows[name]
+        if self.adata is None:
+            with opened_store(self.path) as file:
+                stored = self._stored_counts(file)
+                for block in _row_blocks(stored, rows):
+                    yield canonical(block, stored.name)
+            return
+        part = self.adata if len(rows) == self.num_cells else self.adata[rows]
+        counts = get_matrix(part, self.settings.layer)
+        for start in range(0, len(rows), ROWS_PER_READ):
+            yield counts[start : start + ROWS_PER_READ]
+
     def _read_file(self, rows: np.ndarray, keys: list[str], with_counts: bool) -> AnnData:
         with opened_store(self.path) as file:
-            known, layers, layer = file.get("obsm", {}), file.get("layers", {}), self.settings.layer
+            known = file.get("obsm", {})
             for key in keys:
                 self._check_obsm(key, known)
-            counts = None
-            if with_counts:
-                if layer is not None and layer not in layers:
-                    raise unknown_key(layer, "adata.layers", layers)
-                if layer is None and "X" not in file:
-                    raise ValueError(f"'adata.X' is empty. Pass 'layer=' with one of {list(layers)}.")
-                counts = _read_rows(file["X"] if layer is None else layers[layer], rows)
+            counts = _read_rows(self._stored_counts(file), rows) if with_counts else None
             values = {key: _rows_of(read_elem(known[key]), rows) for key in keys}
             return _assemble(counts, self._names[rows], read_elem(file["var"]), values)
+
+    def _stored_counts(self, file):
+        # The group or array of the counts.
+        layers, layer = file.get("layers", {}), self.settings.layer
+        if layer is not None and layer not in layers:
+            raise unknown_key(layer, "adata.layers", layers)
+        if layer is None and "X" not in file:
+            raise NotInSource(f"'adata.X' is empty. Pass 'layer=' with one of {list(layers)}.")
+        return file["X"] if layer is None else layers[layer]
 
     def _table(self) -> AnnData:
         settings, planes = self.settings, None
@@ -140,7 +175,9 @@ class SliceReader:
             return get_positions(self.adata, settings.spatial_key)
         with opened_store(self.path) as file:
             self._check_obsm(settings.spatial_key, file.get("obsm", {}))
-            return np.asarray(read_elem(file["obsm"][settings.spatial_key]), dtype=np.float64)
+            table = AnnData(obs=pd.DataFrame(index=self._names))
+            table.obsm[settings.spatial_key] = read_elem(file["obsm"][settings.spatial_key])
+        return get_positions(table, settings.spatial_key)
 
     def _check_obsm(self, key: str, known: Container[str]):
         if key not in known:
@@ -188,29 +225,31 @@ def _rows_of(values, rows: np.ndarray):
 
 def _read_rows(stored, rows: np.ndarray) -> sparse.csr_matrix:
     # Of a group (sparse) or array (dense) of HDF5 or zarr.
+    return canonical(sparse.vstack(list(_row_blocks(stored, rows)), format="csr"), stored.name)
+
+
+def _row_blocks(stored, rows: np.ndarray) -> Iterator[sparse.csr_matrix]:
     dense = hasattr(stored, "shape")
     counts = stored if dense else sparse_dataset(stored)
     if 0 in (len(rows), counts.shape[1]):
-        return sparse.csr_matrix((len(rows), counts.shape[1]), dtype=np.float32)
-    if dense:
-        step = max(1, min(ROWS_PER_READ, VALUES_PER_READ // counts.shape[1]))
-        return canonical(_read_blocks(counts, rows, step), stored.name)
-    if counts.format == "csr":
-        return canonical(_read_blocks(counts, rows, ROWS_PER_READ), stored.name)
-    return canonical(_read_columns(counts, stored["indptr"][:], rows), stored.name)
+        yield sparse.csr_matrix((len(rows), counts.shape[1]), dtype=np.float32)
+    elif not dense and counts.format == "csc":
+        yield _read_columns(counts, stored["indptr"][:], rows)
+    else:
+        most = VALUES_PER_READ // counts.shape[1] if dense else ROWS_PER_READ
+        yield from _read_blocks(counts, rows, max(1, min(ROWS_PER_READ, most)))
 
 
-def _read_blocks(stored, rows: np.ndarray, step: int) -> sparse.csr_matrix:
+def _read_blocks(stored, rows: np.ndarray, step: int) -> Iterator[sparse.csr_matrix]:
     # Cells of several slices may lie mixed: whole blocks are read, and their rows chosen in memory.
-    parts, done = [], 0
+    done = 0
     while done < len(rows):
         start = int(rows[done])
         end = int(np.searchsorted(rows, start + step))
         chosen = rows[done:end] - start
-        block = sparse.csr_matrix(stored[start : start + int(chosen[-1]) + 1])
-        parts.append(block[chosen].astype(np.float32))
+        block = as_csr(stored[start : start + int(chosen[-1]) + 1], "adata.X")
+        yield block[chosen].astype(np.float32)
         done = end
-    return sparse.vstack(parts, format="csr")
 
 
 def _read_columns(stored, indptr: np.ndarray, rows: np.ndarray) -> sparse.csr_matrix:

@@ -6,7 +6,7 @@ from anndata import AnnData
 
 from stofm_pyg.data.errors import unknown_key
 from stofm_pyg.data.keys import Keys
-from stofm_pyg.data.slices.names import missing_values
+from stofm_pyg.data.slices.names import missing_values, one_column
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ def slice_rows(
             (default: :obj:`"spatial"`)
 
     Raises:
-        ValueError: There is no such column, a cell has no slice in it, or nearly each has its own
-            :obj:`"z"`.
+        ValueError: There is no such column, or there are several, a cell has no slice in it, or nearly
+            each has its own :obj:`"z"`.
     """
     if slice_key == Keys.SLICE and slice_key not in adata.obs:
         slice_key = None
@@ -58,11 +58,14 @@ def slice_rows(
         codes, names = column.cat.codes.to_numpy(), column.cat.categories
     else:
         codes, names = pd.factorize(column)
+    # Names are text: 1 and "1" are one slice, as they are in a file.
+    same, names = pd.factorize(np.array([str(name) for name in names], dtype=object))
+    codes = same[codes]
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(names)))
     rows = np.split(order, ends[:-1]) if len(names) else []
     # A category without cells is no slice.
-    return [(str(name), part) for name, part in zip(names, rows, strict=True) if len(part)]
+    return [(name, part) for name, part in zip(names, rows, strict=True) if len(part)]
 
 
 def has_slices(adata: AnnData, slice_key: str | None, spatial_key: str = Keys.SPATIAL) -> bool:
@@ -80,7 +83,7 @@ def _height(adata: AnnData, spatial_key: str) -> np.ndarray | None:
 
 def _column(adata: AnnData, slice_key: str, spatial_key: str) -> pd.Series:
     if slice_key in adata.obs:
-        column = adata.obs[slice_key]
+        column = one_column(adata.obs, slice_key)
     else:
         column = pd.Series(_height(adata, spatial_key), index=adata.obs_names)
     if slice_key != PLANES or not pd.api.types.is_numeric_dtype(column.dtype):
@@ -108,11 +111,14 @@ def check_joined(adata: AnnData, pos: np.ndarray | None = None, slice_key: str |
         ValueError: Two slices overlap.
     """
     slice_key = Keys.SLICE if slice_key is None else slice_key
-    if slice_key not in adata.obs or adata.obs[slice_key].nunique() < 2:
+    if slice_key not in adata.obs:
         return
-    number = adata.obs[slice_key].nunique()
+    column = one_column(adata.obs, slice_key)
+    number = column.nunique()
+    if number < 2:
+        return
     if pos is not None:
-        pair = _overlapping(adata.obs[slice_key], pos)
+        pair = _overlapping(column, pos)
         if pair is not None:
             raise ValueError(
                 f"'adata.obs[{slice_key!r}]' tells {number} slices apart, of which {pair[0]!r} and "

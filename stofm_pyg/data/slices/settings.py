@@ -2,9 +2,12 @@ import dataclasses
 import difflib
 import json
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
+
+import numpy as np
 
 from stofm_pyg.data.keys import Keys
 from stofm_pyg.transforms import NormalizePosition
@@ -59,6 +62,7 @@ class SliceSettings:
         seed (int, optional): The seed of components, clusters and subpatches. (default: :obj:`0`)
 
     Raises:
+        TypeError: A value is of another type.
         ValueError: A number is out of its range, or a name unknown.
     """
 
@@ -80,6 +84,14 @@ class SliceSettings:
     seed: int = 0
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # Which JSON does not know.
+                value = value.item()
+                object.__setattr__(self, field.name, value)
+            _check_type(field.name, value, field.type)
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"'seed' must lie between 0 and 2**32 - 1 (got {self.seed})")
         for name in ("cells_per_part", "max_clusters", "num_features", "max_length", "max_neighbors"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -144,3 +156,13 @@ class SliceSettings:
             ValueError: It is no JSON, or a setting is out of its range.
         """
         return cls.from_dict(json.loads(text))
+
+
+def _check_type(name: str, value: Any, wanted: Any):
+    # Of a union, the type that is not None; a whole number may stand for another.
+    kind = next(item for item in get_args(wanted) or (wanted,) if item is not type(None))
+    if value is None and type(None) in get_args(wanted):
+        return
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not (isinstance(value, kind) or (whole and kind is float)) or (kind is int and not whole):
+        raise TypeError(f"'{name}' takes a {kind.__name__} (got {value!r})")

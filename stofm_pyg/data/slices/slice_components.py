@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,9 @@ from stofm_pyg.data.slices.components import (
 PRIOR_CELLS = 50
 # Of so many genes all eigenvectors are found at once, of more the first ones by iteration.
 MAX_GENES_FOR_ALL = 1000
+CELLS_PER_BLOCK = 4096
+# Expression is summed in such parts of one.
+UNITS = 2**40
 
 
 class SliceComponents(NamedTuple):
@@ -45,11 +48,66 @@ class SliceComponents(NamedTuple):
             genes (np.ndarray, optional): Which of the genes the columns are :math:`(G')`; the others
                 count as their mean. Without, columns are all genes in order. (default: :obj:`None`)
         """
+        starts = range(0, max(1, counts.shape[0]), CELLS_PER_BLOCK)
+
+        def blocks() -> Iterator[sparse.csr_matrix]:
+            return (counts[start : start + CELLS_PER_BLOCK] for start in starts)
+
+        return np.concatenate(list(self.transform_blocks(blocks, genes)))
+
+    def transform_blocks(
+        self, blocks: Callable[[], Iterable[sparse.csr_matrix]], genes: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        r"""Yields what :meth:`transform` returns for the cells of one slice that come in blocks. They
+        are asked for twice; neither blocks nor the order of cells change the result.
+
+        Args:
+            blocks (Callable): Returns the counts of the cells, some cells at a time.
+            genes (np.ndarray, optional): See :meth:`transform`. (default: :obj:`None`)
+        """
         genes = np.arange(len(self.share)) if genes is None else genes
-        expression = log_normalize(counts, self.target * share_of(self.share, genes))
-        scaled, mean = standardize(expression, self.deviation[genes])
-        loadings = self.loadings[genes]
-        return scaled @ loadings - mean @ loadings
+        target, loadings = self.target * share_of(self.share, genes), self.loadings[genes]
+        moments = ExactMoments(len(genes))
+        for counts in blocks():
+            moments.add(log_normalize(counts, target))
+        mean, variance = moments.mean_and_variance()
+        inverse = _inverse_deviation(moments.num_cells, variance, self.deviation[genes])
+        shift = (mean * inverse) @ loadings
+        for counts in blocks():
+            yield _scaled(log_normalize(counts, target), inverse) @ loadings - shift
+
+
+class ExactMoments:
+    r"""Means and variances of genes, from the expression of cells in any number of blocks. Sums are of
+    integers, so that they are the same in whatever order cells come.
+
+    Args:
+        num_genes (int): The number of genes :math:`G`.
+    """
+
+    def __init__(self, num_genes: int):
+        self.num_cells = 0
+        # Integers of Python, which never overflow.
+        self._sum = np.zeros(num_genes, dtype=object)
+        self._squares = np.zeros(num_genes, dtype=object)
+
+    def add(self, expression: sparse.csr_matrix):
+        r"""Adds cells :math:`(N, G)`."""
+        self.num_cells += expression.shape[0]
+        self._sum += _column_sums(expression, expression.data)
+        self._squares += _column_sums(expression, expression.data**2)
+
+    def mean_and_variance(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""Returns the mean and the variance of each gene :math:`(G)`."""
+        scale = UNITS * max(1, self.num_cells)
+        mean, squares = (values.astype(np.float64) / scale for values in (self._sum, self._squares))
+        return mean, np.maximum(squares - mean**2, 0.0)
+
+
+def _column_sums(matrix: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
+    units = np.rint(values * UNITS).astype(np.int64)
+    parts = sparse.csr_matrix((units, matrix.indices, matrix.indptr), matrix.shape)
+    return (parts.T @ np.ones(matrix.shape[0], dtype=np.int64)).astype(object)
 
 
 def fit_slice_components(
@@ -99,14 +157,20 @@ def standardize(
         expression (csr_matrix): The expression in the slice :math:`(N, G)`; not changed.
         deviation (np.ndarray): The standard deviation within all slices :math:`(G)`.
     """
-    num_cells = expression.shape[0]
     mean, variance = mean_variance_axis(expression, axis=0)
+    inverse = _inverse_deviation(expression.shape[0], variance, deviation)
+    return _scaled(expression, inverse), mean * inverse
+
+
+def _inverse_deviation(num_cells: int, variance: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     drawn = (num_cells * variance + PRIOR_CELLS * deviation**2) / (num_cells + PRIOR_CELLS)
     varies = deviation > 0
-    inverse = np.where(varies, 1 / np.sqrt(np.where(varies, drawn, 1.0)), 0.0)
-    values = expression.data * inverse[expression.indices]
-    scaled = sparse.csr_matrix((values, expression.indices, expression.indptr), expression.shape)
-    return scaled, mean * inverse
+    return np.where(varies, 1 / np.sqrt(np.where(varies, drawn, 1.0)), 0.0)
+
+
+def _scaled(expression: sparse.csr_matrix, factor: np.ndarray) -> sparse.csr_matrix:
+    values = expression.data * factor[expression.indices]
+    return sparse.csr_matrix((values, expression.indices, expression.indptr), expression.shape)
 
 
 def _largest(matrix: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:

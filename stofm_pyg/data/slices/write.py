@@ -57,11 +57,12 @@ def graph_matrices(
         col.append(ends[1, between_cells])
         distance.append(data.edge_attr.view(-1).cpu().numpy()[between_cells])
 
-    ends = (np.concatenate(row), np.concatenate(col))
-    distance = np.concatenate(distance).astype(np.float64)
+    # An edge that is there several times would count, and its distance add up, as often.
+    ends, first = np.unique([np.concatenate(row), np.concatenate(col)], axis=1, return_index=True)
+    distance = np.concatenate(distance).astype(np.float64)[first]
     shape = (num_cells, num_cells)
-    connectivities = sparse.csr_matrix((np.ones_like(distance), ends), shape=shape)
-    return connectivities, sparse.csr_matrix((distance, ends), shape=shape), units.pop()
+    connectivities = sparse.csr_matrix((np.ones_like(distance), tuple(ends)), shape=shape)
+    return connectivities, sparse.csr_matrix((distance, tuple(ends)), shape=shape), units.pop()
 
 
 def to_anndata(
@@ -124,6 +125,7 @@ def to_anndata(
     if isinstance(data, Batch):
         raise TypeError("Expected slices, got a Batch. Pass 'batch.to_data_list()'.")
     slices = [data] if single else list(data)
+    _check_ids(slices)
     slices = _aligned(slices, adata)
     rows = _cell_rows(slices, adata)
 
@@ -162,6 +164,17 @@ def to_anndata(
         for key, value in uns.items():
             adata.uns[key] = value
     return adata
+
+
+def _check_ids(slices: list[Data]):
+    for data in slices:
+        cell_id = data.get("cell_id")
+        if cell_id is None or cell_id.dtype not in (torch.int64, torch.int32):
+            got = "none" if cell_id is None else f"{cell_id.dtype}"
+            raise ValueError(
+                f"A slice needs 'cell_id', the row of each cell in the AnnData, as int64 (got {got}). "
+                f"Set 'data.cell_id = torch.arange(data.num_nodes)' if its cells are all, in order."
+            )
 
 
 def _aligned(slices: list[Data], adata: AnnData) -> list[Data]:

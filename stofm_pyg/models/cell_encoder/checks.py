@@ -16,9 +16,15 @@ def check_tokens(
             (default: :obj:`None`)
 
     Raises:
+        TypeError: They are no tokens.
         ValueError: The tokens are of another vocabulary, a token is outside that of the encoder, or a
             cell has no token or too many; names the first one.
     """
+    if not isinstance(cell_tokens, CellTokens):
+        raise TypeError(
+            f"Expected the tokens of cells as a CellTokens, got {type(cell_tokens).__name__}; "
+            f"'RankValueTokenizer' makes them"
+        )
     named = cell_tokens.fingerprint
     if None not in (fingerprint, named) and fingerprint != named:
         raise ValueError(

@@ -2,6 +2,7 @@ r"""An encoder as files: the official layout, and our parts beside it."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stofm_pyg._files import READ_ERRORS, check_archive, save_torch, write_atomically
+from stofm_pyg._files import (
+    READ_ERRORS,
+    check_archive,
+    checked,
+    file_hash,
+    save_torch,
+    sealed,
+    write_atomically,
+)
 from stofm_pyg.models.cell_encoder.geneformer import read_bert
 
 if TYPE_CHECKING:
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
 
 BERT, PROJ = "cell_bert", "cell_proj.bin"
 HEAD, SCALE = "gene_head.safetensors", "feature_scale.safetensors"
+# What there is of an encoder, by its hash.
+SEAL = "encoder.json"
 
 
 def read_official(directory: str | os.PathLike) -> tuple[BertModel, dict[str, Tensor]]:
@@ -35,6 +46,7 @@ def read_official(directory: str | os.PathLike) -> tuple[BertModel, dict[str, Te
                 f"'{directory}' has no '{name}'; pass a directory with '{BERT}' and '{PROJ}', as "
                 f"'save_pretrained' writes it, or read a BERT alone by 'from_geneformer'"
             )
+    check_seal(directory)
     bert, _ = read_bert(directory / BERT)
     return bert, read_proj(directory / PROJ, bert.config.hidden_size)
 
@@ -44,6 +56,44 @@ def save_official(bert: BertModel, proj: torch.nn.Linear, directory: str | os.Pa
     directory = Path(directory).expanduser()
     save_bert(bert, directory / BERT)
     save_proj(proj, directory / PROJ)
+
+
+def save_seal(directory: Path):
+    r"""Writes the hashes of all files of an encoder beside them; see :meth:`check_seal`."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    hashes = {path.relative_to(directory).as_posix(): file_hash(path) for path in files}
+    text = json.dumps(sealed({"files": hashes}), indent=1) + "\n"
+    write_atomically(directory / SEAL, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def check_seal(directory: Path):
+    r"""Checks that the files of an encoder are those that :meth:`save_seal` saw; those of an official
+    one, or from before there were hashes, pass.
+
+    Raises:
+        FileNotFoundError: One is missing.
+        ValueError: One is damaged, or of another encoder.
+    """
+    path = directory / SEAL
+    if not path.is_file():
+        return
+    try:
+        files = checked(json.loads(path.read_text(encoding="utf-8")))["files"]
+        there = {name: directory / name for name in (HEAD, SCALE) if (directory / name).is_file()}
+        there |= {name: directory / name for name in files}
+        wanted = {name: files.get(name) for name in there}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"'{path}' is damaged ({error}); copy or save the encoder again") from error
+    for name, file in there.items():
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"'{directory}' has no '{name}'; copy the encoder again, as a whole"
+            )
+        if file_hash(file) != wanted[name]:
+            raise ValueError(
+                f"'{file}' is damaged, or not the file that belongs to '{path}'; copy or save the "
+                f"encoder again"
+            )
 
 
 def read_part(directory: str | os.PathLike, name: str) -> dict[str, Tensor] | None:

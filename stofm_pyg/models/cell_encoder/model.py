@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stofm_pyg._files import saved_together
 from stofm_pyg.data import CellTokens, GeneVocab
+from stofm_pyg.models._usable_device import usable_device
 from stofm_pyg.models.cell_encoder.cache import EmbeddingCache, hash_tensors
 from stofm_pyg.models.cell_encoder.checks import check_tokens, check_vocab
 from stofm_pyg.models.cell_encoder.encode import encode_cells
@@ -21,6 +22,7 @@ from stofm_pyg.models.cell_encoder.files import (
     read_part,
     save_official,
     save_part,
+    save_seal,
 )
 from stofm_pyg.models.cell_encoder.gene_head import GeneHead
 from stofm_pyg.models.cell_encoder.geneformer import fit_vocab, read_bert
@@ -139,20 +141,29 @@ class CellEncoder(torch.nn.Module):
         :class:`FeatureScale` if it had them; see :meth:`from_official` for errors."""
         encoder = cls.from_official(directory)
         head, scale = read_part(directory, HEAD), read_part(directory, SCALE)
-        if head is not None:
-            encoder._add_head()
-            encoder.gene_head.load_state_dict(head)
-        if scale is not None:
-            encoder.scale = FeatureScale.from_state(scale)
+        try:
+            if head is not None:
+                encoder._add_head()
+                encoder.gene_head.load_state_dict(head)
+            if scale is not None:
+                encoder.scale = FeatureScale.from_state(scale)
+        except (RuntimeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"'{directory}' is damaged, or its files are of several encoders ({reason}); copy or "
+                f"save the encoder again"
+            ) from error
         return encoder
 
     def save_pretrained(self, directory: str | os.PathLike):
         r"""Writes the encoder in the official layout, which transformers and the official code can read,
-        and its :class:`GeneHead` and :class:`FeatureScale` to files beside it, as a whole."""
+        and its :class:`GeneHead` and :class:`FeatureScale` to files beside it, as a whole, with hashes
+        of all."""
         with saved_together(Path(directory).expanduser(), (HEAD, SCALE)) as part:
             save_official(self.bert, self.proj, part)
             save_part(self.gene_head, part, HEAD)
             save_part(self.scale, part, SCALE)
+            save_seal(part)
 
     @classmethod
     def from_geneformer(
@@ -293,7 +304,7 @@ class CellEncoder(torch.nn.Module):
                 cell has no token or too many.
         """
         self._check(cell_tokens)
-        device = torch.device(self.proj.weight.device if device is None else device)
+        device = usable_device(self.proj.weight.device if device is None else device)
         dtype = dtype or self.proj.weight.dtype
 
         def compute() -> Tensor:

@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,33 @@ class PCAFeatures(Features):
         with one_thread():
             x = self.components.transform(adata.X.tocsr()[:, columns], genes) * self.factor
         return torch.from_numpy(x.astype(np.float32))
+
+    def encode_blocks(
+        self, adata: AnnData, blocks: Callable[[], Iterable[sparse.csr_matrix]]
+    ) -> Tensor:
+        r"""Returns what :meth:`encode` does for the cells of one slice whose counts come in blocks, so
+        that they need not be in memory all at once.
+
+        Args:
+            adata (AnnData): The cells and genes of the slice; its counts are not read.
+            blocks (Callable): Returns the counts of the cells, some cells at a time; called twice.
+        """
+        columns, genes = self.match(adata)
+        cells, columns_of = adata.obs_names, adata.var_names
+
+        def own() -> Iterator[sparse.csr_matrix]:
+            start = 0
+            for counts in blocks():
+                validate_counts(counts, "adata.X", cells, columns_of, first_cell=start)
+                start += counts.shape[0]
+                yield counts.tocsr()[:, columns]
+
+        with one_thread():
+            x = [
+                (block * self.factor).astype(np.float32)
+                for block in self.components.transform_blocks(own, genes)
+            ]
+        return torch.from_numpy(np.concatenate(x))
 
     def match(self, adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
         r"""Returns which columns of a slice are which of the model's genes.

@@ -18,6 +18,7 @@ from stofm_pyg.data.slices.files import opened_anndata
 from stofm_pyg.data.slices.labels import encode_labels
 from stofm_pyg.loader import RandomRegions
 from stofm_pyg.models import LabelHead, ReadOut, SToFM
+from stofm_pyg.models.label_head import DOMAINS
 from stofm_pyg.nn.node_type import NodeType, cell_mask
 from stofm_pyg.train.engine.devices import find_device
 from stofm_pyg.train.engine.trainer import Trainer
@@ -34,7 +35,6 @@ TOLD = {
     "features": "the features that cells enter with",
 }
 READ = ("auto", *TOLD)
-DOMAINS = "domains"
 
 
 def finetune(
@@ -87,7 +87,9 @@ def finetune(
         raise ValueError(f"Unknown 'train' '{train}'; known: {', '.join(PARTS)}")
     if not label or "." in label or label == DOMAINS or hasattr(torch.nn.ModuleDict(), label):
         raise ValueError(f"The label '{label}' cannot be kept under that name; rename the column")
-    sources = [data] if isinstance(data, (AnnData, str, os.PathLike)) else list(data)
+    sources = [data] if isinstance(data, (AnnData, str, os.PathLike, Data)) else list(data)
+    if not sources:
+        raise ValueError("There is no slice to learn from: 'data' is empty")
     codes, names = _labels(sources, label, classes)
     known = np.unique(np.concatenate(codes))
     if (known >= 0).sum() < 2:
@@ -95,16 +97,19 @@ def finetune(
             f"'adata.obs[{label!r}]' needs at least two classes to tell apart (found "
             f"{[names[code] for code in known if code >= 0]})"
         )
+    if train != "head" and num_steps < 1:
+        raise ValueError(f"'num_steps' must be at least 1 (got {num_steps})")
     device = find_device(device)
     model.to(device)
     if train != "head":
+        slices = _labelled(model, sources, codes, where)  # Before anything is dropped.
         if len(model.heads) > 0 or model.found_domains is not None:
             logger.warning(
                 "Embeddings change: what was learned from the old ones is dropped (%s)",
                 ", ".join([*model.heads] + ([DOMAINS] if model.found_domains is not None else [])),
             )
         model.heads, model.found_domains = torch.nn.ModuleDict(), None
-        _train_layers(model, sources, codes, names, label, train, num_steps, lr, seed, progress, where)
+        _train_layers(model, slices, names, label, train, num_steps, lr, seed, progress)
     _fit_head(model, sources, codes, names, label, read, seed, where)
     return model.eval()
 
@@ -112,12 +117,15 @@ def finetune(
 def _labels(
     sources: Sequence, label: str, classes: Sequence[str] | None
 ) -> tuple[list[np.ndarray], list[str]]:
-    given = None if classes is None else {label: list(classes)}
+    if isinstance(classes, str):
+        raise TypeError(f"'classes' takes a list of names (got {classes!r})")
+    classes = None if classes is None else [str(name) for name in classes]
+    given = None if classes is None else {label: classes}
     read = []
     for source in sources:
         with opened_anndata(source) as adata:
             read.append(encode_labels(adata.obs, label, given))
-    names = list(classes) if classes is not None else []
+    names = [] if classes is None else classes
     if classes is None:
         for codes, found in read:  # Categories that no cell has are no classes.
             present = [found[label][code] for code in np.unique(codes[label]) if code >= 0]
@@ -171,7 +179,7 @@ def _fit_head(model, sources, codes, names, label, read, seed, where):
     model.heads[label] = head.to(model.mask_token.device)
 
 
-def _train_layers(model, sources, codes, names, label, train, num_steps, lr, seed, progress, where):
+def _labelled(model, sources, codes, where) -> list[Data]:
     slices = []
     for source, own in zip(sources, codes, strict=True):
         for data in model.slices(source, **where):
@@ -179,6 +187,10 @@ def _train_layers(model, sources, codes, names, label, train, num_steps, lr, see
             cells = data.cell_id >= 0
             data.y[cells] = torch.from_numpy(own)[data.cell_id[cells]]
             slices.append(data)
+    return slices
+
+
+def _train_layers(model, slices, names, label, train, num_steps, lr, seed, progress):
     stage = StageConfig(min_cells=150, max_cells=500, jitter=0.5)
     transform = _WithoutObjectives(training_transform(model.settings, stage, model.graph))
     regions = RandomRegions(slices, stage.min_cells, stage.max_cells, transform, seed)

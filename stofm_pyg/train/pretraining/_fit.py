@@ -32,6 +32,7 @@ from stofm_pyg.train.pretraining.config import PretrainConfig
 from stofm_pyg.train.pretraining.objectives import OBJECTIVES
 from stofm_pyg.train.pretraining.presets import PRESETS
 from stofm_pyg.train.pretraining.run import CHECKPOINTS, PretrainRun
+from stofm_pyg.transforms.check_tensors import check_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ def fit(
         raise TypeError("Expected slices, got a Batch of them; pass 'batch.to_data_list()'")
     settings = settings or (model.settings if model is not None else None)
     if all(isinstance(source, Data) for source in sources):
+        for source in sources:
+            check_tensors(source)
         settings = _settings_of(sources, settings, changes)
         features, made = _of_data(sources, model)
         corpus, store = corpus_of_data(made, settings)
@@ -271,7 +274,7 @@ def _features(
     try:
         for reader in readers:
             for name in reader.rows:
-                slices.append(reader.read(name, obsm))
+                slices.append(reader.read_by_name(name, obsm)[0])
                 check_spread(get_positions(slices[-1], settings.spatial_key), name)
     except ValueError as error:
         if obsm is None or repr(obsm) not in str(error):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFIG, ERRORS, RUN = "pretraining.json", "errors.json", "run.json"
+# Of a model that is there.
+WEIGHTS = "model.safetensors"
 # Where bias functions begin if there is no radius, in the official unit.
 OFFICIAL_REACH = 10.0
 Objectives = Mapping[str, Callable[[ObjectiveContext], torch.nn.Module]]
@@ -155,6 +157,10 @@ def _run_stages(
     objectives: Objectives,
 ) -> tuple[SToFM, dict[str, Any]] | None:
     config, corpus, out = run.config, run.corpus, run.out
+    if len(corpus) == 0:
+        raise ValueError("The corpus has no slice to train on; see what 'corpus build' said of files")
+    if (out / WEIGHTS).exists() and not (out / RUN).exists():
+        raise ValueError(f"'{out}' holds a model that no run made there; name another folder")
     if not run.resume and (any(out.glob(f"{CHECKPOINTS}/*/step-*.pt")) or (out / CONFIG).exists()):
         raise ValueError(
             f"'{out}' holds a run already; go on with '--resume auto', or name another folder"

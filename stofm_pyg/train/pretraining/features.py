@@ -53,7 +53,7 @@ def encode_corpus(
     with tqdm(total=num_cells, desc="Encoding", unit="cell", disable=not progress) as bar:
         for shard in mine:
             if not store.has(shard):
-                # In the order of the file, as the model itself does it.
+                # In the order of names, as the model itself does it.
                 tokens = shard.tokens()[shard.order.argsort()]
                 store.write(shard, features.encode_tokens(tokens))
             bar.update(shard.num_cells)

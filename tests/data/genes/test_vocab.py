@@ -228,3 +228,9 @@ def test_genes_among_tokens():
     tokens = torch.tensor([vocab.cls_token_id, 5, 1, 2, 5, 0, 7], dtype=torch.int32)
     assert vocab.genes_among(tokens).tolist() == [2, 5]
     assert vocab.genes_among(tokens[:1]).tolist() == []
+
+
+@pytest.mark.parametrize("tokens", [{"A": 2.5}, {"A": "2"}, {1: 2}])
+def test_tokens_are_whole_numbers_of_named_genes(tokens):
+    with pytest.raises(ValueError, match="A gene is text and its token a whole number"):
+        GeneVocab(tokens, dict.fromkeys(tokens, 1.0))

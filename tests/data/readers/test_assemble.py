@@ -51,3 +51,12 @@ def test_cells_without_a_position():
         assemble(found(["G"], cells=["a", "c"]), "Some")
     with pytest.raises(ValueError, match="names the cell 'a' twice"):
         assemble(found(["G"], cells=["a", "a"]), "Some")
+
+
+def test_nothing_is_left():
+    with pytest.raises(ValueError, match="None of the 2 features in 'Some' is a gene: 2 control probes"):
+        assemble(found(["Blank-1", "NegPrb2"]), "Some")
+    empty = found(["G1"])
+    empty.counts, empty.cells = empty.counts[:0], empty.cells[:0]
+    with pytest.raises(ValueError, match="'Some' holds no cell: is it whole"):
+        assemble(empty, "Some")

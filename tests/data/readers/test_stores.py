@@ -51,3 +51,26 @@ def test_a_store_that_lacks_some_of_its_files(make_adata, tmp_path, version, arr
     for use in (read, SliceReader):
         with pytest.raises(ValueError, match=f"a.zarr' cannot be read.*'/{array}' there are 0 chunks"):
             use(store)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ("X/indptr", r"'X/indptr' ends at 0, there are \d+ values"),
+        ("X/indices", "X/indices' there are 0 chunks instead of 1"),
+        ("X/data", "X/data' there are 0 chunks instead of 1"),
+        ("obsm/spatial", "obsm/spatial' there are 0 chunks instead of"),
+        ("obs/_index", "obs/_index' there are 0 chunks instead of 1"),
+        ("var/_index", "var/_index' there are 0 chunks instead of 1"),
+    ],
+)
+def test_what_is_missing_of_a_store_is_no_zero(make_adata, tmp_path, version, array, message):
+    store = write_zarr(make_adata(), tmp_path / "a.zarr", version)
+    chunks = [p for p in (store / array).rglob("*") if p.is_file() and p.name[0] not in ".z"]
+    assert chunks
+    for path in chunks:
+        path.unlink()
+    for function in (read, SliceReader):
+        with pytest.raises(ValueError, match=message):
+            function(store)

@@ -1,3 +1,4 @@
+import gzip
 import json
 import logging
 import math
@@ -85,4 +86,25 @@ def test_another_table(write, tmp_path):
     path = folder / "spatial" / "tissue_positions.csv"
     pd.read_csv(path).rename(columns={"in_tissue": "inside"}).to_csv(path, index=False)
     with pytest.raises(ValueError, match="has no column 'in_tissue'; it holds 'barcode', 'inside'"):
+        read(folder)
+
+
+@pytest.mark.parametrize("column", ["in_tissue", "array_row", "pxl_col_in_fullres"])
+def test_places_that_are_no_numbers(write, tmp_path, column):
+    path = write("Visium", tmp_path / "a") / "spatial" / "tissue_positions.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.loc[3, column] = "some"
+    table.to_csv(path, index=False)
+    with pytest.raises(ValueError, match=rf"row 4 has 'some' as '{column}', which is no number"):
+        read(path.parents[1])
+
+
+def test_features_of_one_column(write, tmp_path):
+    folder = write("Visium", tmp_path / "a", mtx=True)
+    path = folder / "filtered_feature_bc_matrix" / "features.tsv.gz"
+    with gzip.open(path, "rt") as file:
+        text = file.read().replace("\t", ";")
+    with gzip.open(path, "wt") as file:
+        file.write(text)
+    with pytest.raises(ValueError, match="its features have one column"):
         read(folder)

@@ -237,3 +237,25 @@ def test_without_counts():
 def test_unknown_layer(make_adata):
     with pytest.raises(ValueError, match="'raw' is not in 'adata.layers'"):
         list(count_blocks(make_adata(), "raw"))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", ">i8", ">f2", object, bool, np.uint8])
+def test_types_that_scipy_does_not_know(dtype, tmp_path):
+    dense = COUNTS.astype(bool) if dtype is bool else COUNTS
+    check(get_matrix(AnnData(dense.astype(dtype))), dense)
+    if dtype is not object:
+        AnnData(dense.astype(dtype)).write_h5ad(tmp_path / "a.h5ad")
+        check(get_matrix(read_h5ad(tmp_path / "a.h5ad", backed="r")), dense)
+
+
+@pytest.mark.parametrize("values", [COUNTS.astype(str), COUNTS + 1j, np.full((4, 3), "two", object)])
+def test_what_are_no_numbers_is_refused(values):
+    with pytest.raises(TypeError, match=r"'adata.X' holds values of type .*, which are no counts"):
+        get_matrix(AnnData(values))
+
+
+def test_what_is_masked_is_no_count():
+    masked = np.ma.masked_array(COUNTS, mask=COUNTS == 7)
+    adata = AnnData(COUNTS.astype(np.float32), layers={"raw": masked})
+    with pytest.raises(ValueError, match="found 1 non-finite values"):
+        get_counts(adata, "raw")

@@ -102,3 +102,11 @@ def test_a_data_frame_of_other_cells_is_refused(make_adata):
         get_features(adata, twice)
     adata.obs_names = twice.index  # As they are, in this order.
     assert get_features(adata, twice).shape == (60, 5)
+
+
+@pytest.mark.parametrize("bad", ["text", 1j])
+def test_what_are_no_real_numbers_is_refused(make_adata, bad):
+    adata = make_adata()
+    adata.obsm["X_own"] = pd.DataFrame({"a": 1.0, "b": bad}, index=adata.obs_names)
+    with pytest.raises(ValueError, match=r"'adata.obsm\['X_own'\]' holds what are no real numbers"):
+        get_features(adata, "X_own")

@@ -172,3 +172,14 @@ def test_classes_that_are_given_are_classes():
     assert encode(["nan", "NA", None], classes=given) == ([1, 0, -1], given["label"])
     assert encode([-1], classes=given) == ([2], given["label"])
     assert encode(["nan", "a"], classes={"label": ["a"]}) == ([-1, 0], ["a"])
+
+
+def test_a_label_that_is_there_twice_is_refused():
+    table = pd.DataFrame([["a", "b"]], columns=["kind", "kind"])
+    with pytest.raises(ValueError, match="2 columns of 'adata.obs' are called 'kind'"):
+        encode_labels(table, "kind")
+
+
+def test_classes_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="'classes' of 'label' name 'a' twice"):
+        encode(["a", "b"], classes={"label": ["a", "b", "a"]})

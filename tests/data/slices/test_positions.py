@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from stofm_pyg.data.slices.positions import check_spread, get_positions
 
@@ -93,3 +94,25 @@ def test_positions_that_are_no_numbers(make_adata, dtype):
     adata.obsm["spatial"] = text
     with pytest.raises(ValueError, match=r"row 7 \(cell 'cell7'\): .*'left'"):
         get_positions(adata)
+
+
+def test_sparse_masked_and_complex(make_adata):
+    adata = make_adata()
+    pos = adata.obsm["spatial"]
+    adata.obsm["sparse"] = sparse.csr_matrix(pos)
+    assert np.array_equal(get_positions(adata, "sparse"), pos)
+    adata.obsm["masked"] = np.ma.masked_array(pos, mask=pos == pos[3, 1])
+    with pytest.raises(ValueError, match=r"1 of 60 positions .* row 3 \(cell 'cell3'\)"):
+        get_positions(adata, "masked")
+    adata.obsm["complex"] = pos + 1j
+    with pytest.raises(ValueError, match=r"are no numbers in row 0 \(cell 'cell0'\)"):
+        get_positions(adata, "complex")
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e304])
+def test_positions_that_cannot_be_computed_with(scale):
+    pos = np.random.default_rng(0).uniform(-1, 1, (30, 2))
+    check_spread(pos * 1e-90)
+    check_spread(pos * 1e90)
+    with pytest.raises(ValueError, match="Slice 'a' is .* wide, .* in another unit, such as microns"):
+        check_spread(pos * scale, "a")

@@ -107,6 +107,11 @@ def test_every_form_of_file(make, monkeypatch, form, mixed, step, in_layer, dtyp
         assert repr(reader) == f"SliceReader('{path}', slices=2)"
         check_slices(reader, adata, counts)
         check_slices(SliceReader(adata, where), adata, counts)
+        for source in (reader, SliceReader(adata, where)):
+            for name, rows in source.rows.items():
+                blocks = list(source.count_blocks(name))
+                np.testing.assert_array_equal(sparse.vstack(blocks).toarray(), counts[rows])
+                assert form == "csc" or max(block.shape[0] for block in blocks) <= step
 
 
 INDICES = {
@@ -366,3 +371,38 @@ def test_the_source_is_not_changed(make):
     part.obs["more"], part.var["more"], part.obsm["more"] = 1, 1, np.zeros((part.n_obs, 1))
     assert list(adata.obs) == list(before.obs) and list(adata.var) == list(before.var)
     assert list(adata.obsm) == list(before.obsm) and (adata.X != before.X).nnz == 0
+
+
+def test_what_a_whole_file_does_not_have_is_not_called_damage(make, tmp_path):
+    adata = make()
+    adata.obsm["X_pos"] = adata.obsm.pop("spatial")
+    path = write(adata, tmp_path / "a.h5ad")
+    for where, message in [
+        (SliceSettings(), "'spatial' is not in 'adata.obsm', which holds 'X_own', 'X_pos'"),
+        (SliceSettings(spatial_key="X_pos", layer="raw"), "'raw' is not in 'adata.layers'"),
+    ]:
+        with pytest.raises(ValueError, match=message) as error:
+            SliceReader(path, where).read("x")
+        assert "damaged" not in str(error.value)
+    with pytest.raises(ValueError, match="'spatial' is not in 'adata.obsm'") as error:
+        SliceReader(path, SliceSettings(slice_key=None))
+    assert "damaged" not in str(error.value)
+
+
+def test_positions_of_a_file_that_are_no_numbers(make, tmp_path):
+    adata = make()
+    pos = adata.obsm["spatial"].astype(str)
+    pos[5, 0] = "far"
+    adata.obsm["spatial"] = pd.DataFrame(pos, index=adata.obs_names, columns=["x", "y"])
+    path = write(adata, tmp_path / "a.h5ad")
+    with pytest.raises(ValueError, match=rf"no numbers in row 5 \(cell '{adata.obs_names[5]}'\)"):
+        SliceReader(path, SliceSettings(slice_key=None))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">i4"])
+def test_counts_of_a_file_of_other_types(make, tmp_path, dtype):
+    adata = make()
+    expected = SliceReader(adata).read("x")
+    adata.X = adata.X.toarray().astype(dtype)
+    read = SliceReader(write(adata, tmp_path / "a.h5ad")).read("x")
+    assert content_hash(read) == content_hash(expected)

@@ -133,3 +133,15 @@ def test_a_column_of_planes_comes_first():
 def test_heights_that_are_no_planes():
     with pytest.raises(ValueError, match="'z' has 6 values for 6 cells, which lie in no planes. Round"):
         slice_rows(cells(np.arange(6.0)), "z")
+
+
+@pytest.mark.parametrize("make", [lambda values: pd.Series(values, dtype=object).array, pd.Categorical])
+def test_equal_names_of_different_types_are_one_slice(make):
+    assert rows_of(make([1, "1", 2, 1])) == [("1", [0, 1, 3]), ("2", [2])]
+
+
+def test_a_column_that_is_there_twice_is_refused():
+    obs = pd.DataFrame([["a", "b"], ["a", "b"]], index=["c0", "c1"], columns=["slice", "slice"])
+    for function in (lambda adata: slice_rows(adata, "slice"), check_joined):
+        with pytest.raises(ValueError, match="2 columns of 'adata.obs' are called 'slice'"):
+            function(AnnData(obs=obs))

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ SETTINGS = st.builds(
     virtual_cells=st.booleans(),
     alpha=st.floats(0, 1),
     method=st.sampled_from(["metis", "grid"]),
-    seed=st.integers(0, 2**40),
+    seed=st.integers(0, 2**32 - 1),
 )
 
 
@@ -48,6 +49,7 @@ def test_defaults():
         ({"alpha": math.nan}, r"'alpha' must lie between 0 and 1 \(got nan\)"),
         ({"method": "kmeans"}, "Unknown method 'kmeans'; known: metis, grid"),
         ({"unit": "mile"}, "Unknown unit 'mile'; known: spacing"),
+        ({"seed": -1}, r"'seed' must lie between 0 and 2\*\*32 - 1 \(got -1\)"),
     ],
 )
 def test_what_is_refused(wrong, message):
@@ -55,6 +57,28 @@ def test_what_is_refused(wrong, message):
         SliceSettings(**wrong)
     with pytest.raises(ValueError, match=message):
         SliceSettings().replace(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"radius": "8"}, r"'radius' takes a float \(got '8'\)"),
+        ({"max_neighbors": 2.5}, r"'max_neighbors' takes a int \(got 2.5\)"),
+        ({"cells_per_part": True}, r"'cells_per_part' takes a int \(got True\)"),
+        ({"seed": None}, r"'seed' takes a int \(got None\)"),
+        ({"spatial_key": 3}, r"'spatial_key' takes a str \(got 3\)"),
+        ({"virtual_cells": "no"}, r"'virtual_cells' takes a bool \(got 'no'\)"),
+    ],
+)
+def test_another_type_is_refused(wrong, message):
+    with pytest.raises(TypeError, match=message):
+        SliceSettings(**wrong)
+
+
+def test_numbers_of_numpy_are_plain_ones():
+    settings = SliceSettings(radius=np.float32(2.5), max_neighbors=np.int64(7), seed=np.uint8(3))
+    assert settings == SliceSettings(radius=2.5, max_neighbors=7, seed=3)
+    assert SliceSettings.from_json(settings.to_json()) == settings
 
 
 def test_replace():

@@ -76,6 +76,21 @@ def test_the_order_of_genes_and_cells_does_not_count(seed):
     np.testing.assert_allclose(found.transform(counts[cells]), want[cells], atol=1e-10)
 
 
+@given(seed=st.integers(0, 1000), size=st.integers(1, 40))
+@settings(max_examples=20)
+def test_neither_blocks_nor_the_order_of_cells_change_a_bit(seed, size):
+    counts, _ = slices = random_slices(seed=seed)
+    found = fit_slice_components(slices, 4)
+    want, genes = found.transform(counts[:, :7], np.arange(7)), np.arange(7)
+    cells = np.random.default_rng(seed).permutation(30)
+
+    def blocks():
+        return (counts[cells[i : i + size], :7] for i in range(0, 30, size))
+
+    of_blocks = np.concatenate(list(found.transform_blocks(blocks, genes)))
+    np.testing.assert_array_equal(of_blocks, want[cells])
+
+
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20)
 def test_missing_genes_count_as_their_mean(seed):

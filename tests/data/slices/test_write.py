@@ -301,3 +301,23 @@ def test_values_with_names_of_their_own_are_refused(make_adata, name, values):
     adata = make_adata()
     with pytest.raises(ValueError, match=f"'{name}' is a .*, with names of its own.*to_numpy"):
         to_anndata(from_anndata(adata, **SMALL), adata, **{name: values})
+
+
+def test_an_edge_that_is_there_twice_counts_once():
+    once = piece([0, 1, 2], [[0, 1], [1, 0], [1, 2], [2, 1]], [1.5, 1.5, 2.0, 2.0])
+    twice = once.clone()
+    twice.edge_index = torch.cat([once.edge_index, once.edge_index[:, :3]], dim=1)
+    twice.edge_attr = torch.cat([once.edge_attr, once.edge_attr[:3]])
+    for one, other in zip(graph_matrices([once], 4)[:2], graph_matrices([twice], 4)[:2], strict=True):
+        assert np.array_equal(one.toarray(), other.toarray())
+
+
+@pytest.mark.parametrize(("cell_id", "got"), [(None, "none"), (torch.arange(60.0), "torch.float32")])
+def test_a_slice_without_rows_is_refused(make_adata, cell_id, got):
+    data = Data(x=torch.ones(60, 3))
+    if cell_id is not None:
+        data.cell_id = cell_id
+    adata = make_adata()
+    with pytest.raises(ValueError, match=rf"A slice needs 'cell_id', .* \(got {got}\)"):
+        to_anndata(data, adata, embedding=data.x)
+    assert "X_stofm" not in adata.obsm

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import re
@@ -6,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stofm_pyg.models import CellEncoder, FeatureScale
 from stofm_pyg.models.cell_encoder.files import read_part, read_proj, save_bert, save_part, save_proj
 from tests.cell_encoders import make_encoder
 
@@ -91,3 +93,64 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_bert(make_encoder(seed=1).bert, tmp_path / "bert")
     assert {path.name: path.read_bytes() for path in (tmp_path / "bert").iterdir()} == before
+
+
+def flipped(path, place=-3):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def edited(path):
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "hidden_act": "gelu"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("cell_bert/model.safetensors", flipped),
+        ("cell_bert/config.json", edited),
+        ("cell_proj.bin", flipped),
+        ("gene_head.safetensors", flipped),
+        ("feature_scale.safetensors", flipped),
+    ],
+)
+def test_a_damaged_encoder_is_refused(tmp_path, name, damage):
+    encoder = make_encoder(gene_head=True)
+    encoder.scale = FeatureScale(6, 4)
+    encoder.save_pretrained(tmp_path)
+    assert CellEncoder.from_pretrained(tmp_path).fingerprint() == encoder.fingerprint()
+    damage(tmp_path / name)
+    for read in (CellEncoder.from_pretrained, CellEncoder.from_official):
+        with pytest.raises(ValueError, match=f"{name}' is damaged, or not the file that belongs to"):
+            read(tmp_path)
+
+
+def test_a_part_that_is_gone_or_of_another_encoder(tmp_path):
+    make_encoder(gene_head=True).save_pretrained(tmp_path / "a")
+    make_encoder(seed=1).save_pretrained(tmp_path / "b")
+    (tmp_path / "a" / "gene_head.safetensors").rename(tmp_path / "b" / "gene_head.safetensors")
+    with pytest.raises(FileNotFoundError, match="has no 'gene_head.safetensors'; copy the encoder"):
+        CellEncoder.from_pretrained(tmp_path / "a")
+    with pytest.raises(ValueError, match="gene_head.safetensors' is damaged, or not the file"):
+        CellEncoder.from_pretrained(tmp_path / "b")
+
+
+def test_the_hashes_are_checked_too(tmp_path):
+    make_encoder().save_pretrained(tmp_path)
+    path = tmp_path / "encoder.json"
+    for text in ("", "[]", '{"files": 3}', path.read_text().replace("cell_proj.bin", "cell_proj2.bin")):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"encoder.json' is damaged .*save the encoder again"):
+            CellEncoder.from_pretrained(tmp_path)
+
+
+def test_an_encoder_from_before_there_were_hashes(tmp_path):
+    encoder = make_encoder(gene_head=True)
+    encoder.save_pretrained(tmp_path)
+    (tmp_path / "encoder.json").unlink()
+    assert CellEncoder.from_pretrained(tmp_path).fingerprint() == encoder.fingerprint()
+    save_file({"other": torch.ones(3)}, tmp_path / "gene_head.safetensors")
+    with pytest.raises(ValueError, match="is damaged, or its files are of several encoders"):
+        CellEncoder.from_pretrained(tmp_path)

@@ -174,7 +174,7 @@ def test_save_and_load(tmp_path):
     encoder = make_encoder(gene_head=True, vocab_fingerprint="abc", act="gelu", dropout=0.1)
     encoder.save_pretrained(tmp_path / "new" / "encoder")
     names = {path.name for path in (tmp_path / "new" / "encoder").iterdir()}
-    assert names == {"cell_bert", "cell_proj.bin", "gene_head.safetensors"}
+    assert names == {"cell_bert", "cell_proj.bin", "gene_head.safetensors", "encoder.json"}
     again = CellEncoder.from_pretrained(tmp_path / "new" / "encoder")
     assert same_weights(again, encoder) and str(again) == str(encoder)
     assert again.vocab_fingerprint == "abc" and again.bert.config.hidden_dropout_prob == 0.1

@@ -43,7 +43,7 @@ def accuracy(adata, key="stofm_linear", label="linear"):
 
 def test_a_head_learns_what_is_linear(model, adata):
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    assert model.finetune(adata, "linear", progress=False) is model
+    assert model.finetune(adata, "linear", read="embedding", progress=False) is model
     assert not model.training
     assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
     head = model.heads["linear"]
@@ -188,3 +188,28 @@ def test_bad_input(model, adata):
     with pytest.raises(TypeError, match="Expected an AnnData to write to, got str"):
         model.predict("a.h5ad")
     assert len(model.heads) == 0
+
+
+def test_arguments_that_nothing_can_be_learned_from(model, adata):
+    with pytest.raises(ValueError, match="There is no slice to learn from: 'data' is empty"):
+        model.finetune([], "linear", progress=False)
+    with pytest.raises(TypeError, match="'classes' takes a list of names"):
+        model.finetune(adata, "linear", classes="high", progress=False)
+    with pytest.raises(ValueError, match="'classes' of 'linear' name 'low' twice"):
+        model.finetune(adata, "linear", classes=["low", "high", "middle", "low"], progress=False)
+    with pytest.raises(ValueError, match=r"'num_steps' must be at least 1 \(got 0\)"):
+        model.finetune(adata, "linear", train="last", num_steps=0, progress=False)
+
+
+def test_classes_that_are_numbers(model, adata):
+    adata.obs["number"] = adata.obs["linear"].cat.codes.astype(int)
+    model.finetune(adata, "number", classes=[0, 1, 2, 3], progress=False)
+    assert model.heads["number"].classes == ["0", "1", "2", "3"]
+
+
+def test_what_was_learned_stays_where_slices_cannot_be_had(model, adata):
+    model.finetune(adata, "linear", progress=False)
+    model.domains(adata, n=2)
+    with pytest.raises(ValueError, match="'section' is not in 'adata.obs'"):
+        model.finetune(adata, "linear", train="last", num_steps=1, slice_key="section", progress=False)
+    assert list(model.heads) == ["linear"] and model.found_domains.n == 2

@@ -228,3 +228,18 @@ def test_a_corpus_that_has_changed_on_the_disk(corpus, tmp_path):
     with pytest.raises(ValueError, match=f"The corpus is damaged: '{path}'. Run 'corpus build' again"):
         pretrain(Corpus(tmp_path / "corpus"), tmp_path / "run", make_config())
     assert os.listdir(tmp_path / "run") == []
+
+
+def test_a_corpus_without_slices(tmp_path, corpus):
+    with pytest.raises(ValueError, match="The corpus has no slice to train on"):
+        pretrain(corpus.select([]), tmp_path / "run", make_config(held_out=0), progress=False)
+
+
+def test_a_model_that_no_run_made_is_left_alone(tmp_path, corpus):
+    torch.manual_seed(0)
+    SToFM(6, 8, 1, heads=2).save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(ValueError, match="holds a model that no run made there; name another"):
+            pretrain(corpus, tmp_path, make_config(), resume=resume, progress=False)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
