@@ -15,6 +15,7 @@ from stofm_pyg.data.slices.files import file_paths
 from stofm_pyg.data.slices.labels import encode_labels
 from stofm_pyg.data.slices.reader import SliceReader, content_hash
 from stofm_pyg.datasets import H5adSlices, SyntheticTissue
+from stofm_pyg.models import SToFM
 from stofm_pyg.nn.node_type import cell_mask
 
 # Slices of generated tissue and cells in each, by the name of the preset.
@@ -109,6 +110,11 @@ class BenchmarkData:
     def divide(self, embeddings: Sequence[np.ndarray]) -> list[np.ndarray]:
         r"""Divides the rows of each source among its slices."""
         return [embeddings[source][rows] for source, rows in self.rows]
+
+    def embedded_by(self, model: SToFM, seed: int = 0, **where) -> list[np.ndarray]:
+        r"""The embedding of the cells of each slice by a model; :obj:`where` is said to
+        :meth:`SToFM.embed`."""
+        return self.divide([model.embed_anndata(s, seed=seed, **where).numpy() for s in self.sources])
 
     def components(self, without: int | None = None, scale: bool = False) -> list[np.ndarray]:
         r"""Principal components of the cells of each slice, centred in it, found on all slices or on all

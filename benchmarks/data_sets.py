@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.names import names_in
 from benchmarks.tasks import TASKS
 from stofm_pyg.data.errors import known_names
 from stofm_pyg.datasets import download_published, published_label, published_names
@@ -71,19 +72,48 @@ def label_of(label: str | Mapping[str, str] | None, task: str, all_tasks: bool) 
     return label if task in meant | {"clustering"} else None
 
 
-def data_sets(asked: Sequence[str] | None, root: str | None = None) -> list[DataSet]:
+def data_sets(
+    asked: Sequence[str] | None,
+    root: str | None = None,
+    folder: str | None = None,
+    only: str | None = None,
+) -> list[DataSet]:
     r"""The data sets that :obj:`--data` names.
 
     Args:
         asked (sequence of str, optional): h5ad files, which are one data set together; or YAML files and
             names of published data sets, each of its own.
         root (str, optional): The folder for what is downloaded. (default: :obj:`None`)
+        folder (str, optional): The folder of the files that YAML files name; that of the YAML file
+            without. (default: :obj:`None`)
+        only (str, optional): The names of data sets to take, with commas; all without.
+            (default: :obj:`None`)
 
     Raises:
-        ValueError: Files and others are mixed, a name is there twice, or a YAML file is none of data
-            sets.
+        ValueError: Files and others are mixed, a name is there twice or unknown, or a YAML file is none
+            of data sets.
         OSError: A file is missing, or cannot be downloaded.
     """
+    found = _data_sets(asked, root, folder)
+    names = [item.name for item in found]
+    wanted = names if only is None else names_in(only, names, "data set")
+    found = [item for item in found if item.name in wanted]
+    if "yaml" in map(_kind, asked or ()):
+        _check_there(found)
+    return found
+
+
+def _check_there(sets: Sequence[DataSet]):
+    for item in sets:
+        for file in (*item.files, *([item.reference] if item.reference else [])):
+            if not Path(file).exists():
+                raise FileNotFoundError(
+                    f"Data set '{item.name}' names '{file}', which is not there; --data-dir says where "
+                    f"files are, and --only which data sets to take"
+                )
+
+
+def _data_sets(asked: Sequence[str] | None, root: str | None, folder: str | None) -> list[DataSet]:
     if not asked:
         return [DataSet("generated")]
     kinds = [_kind(item) for item in asked]
@@ -96,7 +126,7 @@ def data_sets(asked: Sequence[str] | None, root: str | None = None) -> list[Data
         )
     out = []
     for item, kind in zip(asked, kinds, strict=True):
-        out += read_data_sets(Path(item)) if kind == "yaml" else [published(item, root)]
+        out += read_data_sets(Path(item), folder) if kind == "yaml" else [published(item, root)]
     names = [item.name for item in out]
     for name in names:
         if names.count(name) > 1:
@@ -121,12 +151,17 @@ def published(name: str, root: str | None = None) -> DataSet:
     return DataSet(name, (str(download_published(name, root)),), label=published_label(name))
 
 
-def read_data_sets(path: Path) -> list[DataSet]:
+def read_data_sets(path: Path, folder: str | None = None) -> list[DataSet]:
     r"""Reads a YAML file of data sets: for each name its :obj:`files` and other values of
-    :class:`DataSet`. Paths are seen from the folder of the YAML file.
+    :class:`DataSet`.
+
+    Args:
+        path (Path): The YAML file.
+        folder (str, optional): What paths in it are seen from; its own folder without.
+            (default: :obj:`None`)
 
     Raises:
-        FileNotFoundError: There is no such file, or a file that it names is missing.
+        FileNotFoundError: There is no such file.
         ValueError: It is no YAML, or not of this form; the message names the data set and the key.
     """
     if not path.is_file():
@@ -137,10 +172,11 @@ def read_data_sets(path: Path) -> list[DataSet]:
         raise ValueError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, Mapping) or not values:
         raise ValueError(f"'{path}' holds no data sets; write 'name: {{files: [slices.h5ad]}}' lines")
-    return [_data_set(str(name), value, path) for name, value in values.items()]
+    within = path.parent if folder is None else Path(folder).expanduser()
+    return [_data_set(str(name), value, path, within) for name, value in values.items()]
 
 
-def _data_set(name: str, values: Any, path: Path) -> DataSet:
+def _data_set(name: str, values: Any, path: Path, folder: Path) -> DataSet:
     where = f"Data set '{name}' in '{path}'"
     if not name or any(sign in name for sign in "/\\") or name in (".", ".."):
         raise ValueError(f"{where} has a name that no folder can have")
@@ -171,14 +207,7 @@ def _data_set(name: str, values: Any, path: Path) -> DataSet:
             )
     if not made["files"]:
         raise ValueError(f"{where} names no files; write 'files: [slices.h5ad]'")
-    made["files"] = tuple(_beside(path, file, where) for file in made["files"])
+    made["files"] = tuple(str(folder / Path(file).expanduser()) for file in made["files"])
     if "reference" in made:
-        made["reference"] = _beside(path, made["reference"], where)
+        made["reference"] = str(folder / Path(made["reference"]).expanduser())
     return DataSet(name, **made)
-
-
-def _beside(path: Path, file: str, where: str) -> str:
-    found = path.parent / Path(file).expanduser()
-    if not found.exists():
-        raise FileNotFoundError(f"{where} names '{found}', which is not there")
-    return str(found)

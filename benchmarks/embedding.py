@@ -54,15 +54,24 @@ def embed(
     path = None
     if cache is not None:
         told = {k: v for k, v in row.settings.items() if k != "unseen"}
+        told["steps"] = getattr(row.method, "steps", None)
         text = json.dumps([told, data.hashes(), data.settings.to_dict(), seed, without], sort_keys=True)
         path = cache / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.pickle"
         if path.exists():
             return pickle.loads(path.read_bytes())
-    before = time.perf_counter()
-    x = row.method.embed(data, seed, without)
-    seconds = time.perf_counter() - before
-    check_embedding(x, data)
-    out = Embedding(x, seconds, peak(), dict(getattr(row.method, "info", None) or {}))
+    if row.base is None:
+        before = time.perf_counter()
+        x = row.method.embed(data, seed, without)
+        out = Embedding(x, time.perf_counter() - before)
+        out.info = dict(getattr(row.method, "info", None) or {})
+    else:
+        out = embed(row.base, data, seed, without, cache)
+        before = time.perf_counter()
+        out.x = row.method.beside(data, out.x)
+        out.seconds += time.perf_counter() - before
+    check_embedding(out.x, data)
+    peaks = [value for value in (out.peak_mib, peak()) if value is not None]
+    out.peak_mib = max(peaks, default=None)
     if path is not None:
         write_atomically(path, lambda part: part.write_bytes(pickle.dumps(out)))
     return out

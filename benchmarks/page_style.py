@@ -12,25 +12,26 @@ nav{position:sticky;top:0;z-index:2;display:flex;flex-wrap:wrap;gap:4px 18px;pad
 background:var(--paper);border-bottom:1px solid var(--line)}
 nav a{color:var(--soft);text-decoration:none}
 nav a:hover{color:var(--ours)}
-main{max-width:1180px;margin:0 auto;padding:16px 24px 80px}
+main{max-width:1360px;margin:0 auto;padding:16px 24px 80px}
 h1{font-size:30px;margin:20px 0 8px}
 h2{font-size:22px;margin:48px 0 4px;scroll-margin-top:60px}
 section{scroll-margin-top:50px}
 .facts{color:var(--soft);margin-top:0}
 code{font-size:.92em;background:var(--band);padding:0 4px;border-radius:3px}
 .scroll{overflow-x:auto;margin:14px 0}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px;min-width:50%}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13.5px;min-width:50%}
 th{position:relative;text-align:right;font-weight:600;color:var(--soft);cursor:pointer;
-padding:6px 12px;border-bottom:2px solid var(--line);vertical-align:bottom;white-space:nowrap}
-table.heat th{white-space:normal}
+padding:6px 10px;border-bottom:2px solid var(--line);vertical-align:bottom}
 th:first-child,td.name{text-align:left}
 th[data-order]::after{content:" ▾";color:var(--ours)}
 th[data-order="up"]::after{content:" ▴"}
-td{text-align:right;padding:5px 12px;border-bottom:1px solid var(--line);white-space:nowrap}
+td{text-align:right;padding:4px 10px;border-bottom:1px solid var(--line);white-space:nowrap}
 tbody tr:hover{background:var(--band)}
 td.best{font-weight:700}
 table.heat td[style]{background:rgba(0,114,178,calc(var(--heat,0)*.32))}
-.forest{width:100%;max-width:900px;display:block;margin:14px 0 4px}
+.top{display:flex;flex-wrap:wrap;align-items:flex-start;gap:8px 32px}
+.top figure{flex:1 1 380px;min-width:0;margin:14px 0 4px}
+.forest{flex:1.4 1 520px;min-width:0;max-width:820px;display:block;margin:14px 0 4px}
 .forest .grid{stroke:var(--line)}
 .forest text{font-size:12px;fill:var(--soft)}
 .forest .row{text-anchor:end;fill:var(--ink)}

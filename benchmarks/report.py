@@ -16,9 +16,12 @@ from benchmarks.report_html import html_page  # noqa: E402
 from benchmarks.report_markdown import markdown_page  # noqa: E402
 from benchmarks.small_pictures import small_png  # noqa: E402
 from benchmarks.tables import against_best, best_row, slug, summarise  # noqa: E402
+from benchmarks.tasks import TASKS  # noqa: E402
 from stofm_pyg._files import write_atomically, write_together  # noqa: E402
 
-WHICH = ("some", "all", "none")
+WHICH = ("some", "one", "all", "none")
+# What a picture shows, that which says most first.
+KINDS = ("truth-and-prediction", "domains", "clusters", "proportions", "genes")
 
 
 @dataclass
@@ -56,13 +59,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("results", nargs="+", type=Path, help="folders that hold results, at any depth")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--title", default="Benchmark", help="the title of the page")
+    parser.add_argument("--about", default="", metavar="TEXT", help="what stands below the title")
     parser.add_argument(
         "--pictures", choices=WHICH, default="some",
-        help="of which rows: 'some' are SToFM, the best row and the best baseline (default: some)",
+        help="'some' are those of SToFM, the best row and the best baseline; 'one' is one of SToFM,\n"
+        "for each task (default: some)",
     )  # fmt: skip
+    parser.add_argument(
+        "--max-kib", type=int, default=400, metavar="N", help="the largest picture (default: 400)"
+    )
     args = parser.parse_args(argv)
     try:
-        write_page(args.results, args.out, args.title, args.pictures)
+        write_page(args.results, args.out, args.title, args.pictures, args.max_kib, args.about)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,19 +78,29 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def write_page(folders: Sequence[Path], out: Path, title: str = "Benchmark", which: str = "some"):
+def write_page(
+    folders: Sequence[Path],
+    out: Path,
+    title: str = "Benchmark",
+    which: str = "some",
+    max_kib: int = 400,
+    about: str = "",
+):
     r"""Writes the page of some results.
 
     Args:
         folders (sequence of Path): Folders that hold :obj:`results.json`, at any depth.
         out (Path): The folder of the page; made if need be.
         title (str, optional): Its title. (default: :obj:`"Benchmark"`)
-        which (str, optional): The rows whose pictures are shown: :obj:`"some"`, :obj:`"all"` or
-            :obj:`"none"`. (default: :obj:`"some"`)
+        which (str, optional): The rows whose pictures are shown: :obj:`"some"`, :obj:`"one"`,
+            :obj:`"all"` or :obj:`"none"`. (default: :obj:`"some"`)
+        max_kib (int, optional): The largest picture, in KiB. (default: :obj:`400`)
+        about (str, optional): What stands below the title, with code in backquotes.
+            (default: :obj:`""`)
 
     Raises:
         FileNotFoundError: A folder holds no results.
-        ValueError: A file of results is damaged or holds none.
+        ValueError: A file of results is damaged or holds none, or pictures cannot be so small.
     """
     sections = read_sections(folders, which)
     out.mkdir(parents=True, exist_ok=True)
@@ -92,15 +110,15 @@ def write_page(folders: Sequence[Path], out: Path, title: str = "Benchmark", whi
     for number, section in enumerate(sections):
         for row, kinds in section.pictures.items():
             for kind, path in kinds.items():
-                small = small_png(path)
+                small = small_png(path, max_kib)
                 to = pictures / f"{number + 1}-{slug(section.title)}-{slug(row)}-{slug(kind)}.png"
                 to.parent.mkdir(exist_ok=True)
                 write_atomically(to, lambda part, small=small: part.write_bytes(small))
                 shown[number, row, kind] = to
     relative = {key: path.relative_to(out).as_posix() for key, path in shown.items()}
     texts = {
-        out / "report.md": markdown_page(title, sections, relative),
-        out / "report.html": html_page(title, sections, shown),
+        out / "report.md": markdown_page(title, sections, relative, about),
+        out / "report.html": html_page(title, sections, shown, about),
     }
     write_together(
         {
@@ -121,11 +139,13 @@ def read_sections(folders: Sequence[Path], which: str = "some") -> list[Section]
             )
         files += [path for path in found if path not in files]
     read = [(path.parent, _read(path)) for path in files]
+    place = {name: number for number, name in enumerate(TASKS)}
+    read.sort(key=lambda item: place.get(item[1]["task"], len(place)))
     tasks = [values["task"] for _, values in read]
-    sections = []
+    several, sections = len(set(tasks)) < len(tasks), []
     for folder, values in read:
         title = values["task"]
-        if tasks.count(title) > 1:  # Told apart by the folder of the data set.
+        if several:  # Told apart by the folder of the data set.
             data = folder.parent.name if folder.name == title else folder.name
             title = f"{title}: {data}"
         sections.append(Section(title, values, _pictures(folder / "pictures", values, which)))
@@ -150,9 +170,10 @@ def _pictures(folder: Path, values: dict[str, Any], which: str) -> dict[str, dic
         return {}
     summary, first = summarise(values["results"], values["metrics"]), values["metrics"][0]
     rows = list(summary)
-    if which == "some":
+    if which in ("some", "one"):
         wanted = ["stofm", best_row(summary, first), best_row(summary, first, baselines=True)]
         rows = [name for name in dict.fromkeys(wanted) if name in summary]
+        rows = rows if which == "some" else rows[:1]
     # The longest name first: "pca" is the beginning of "pca-scaled".
     names = sorted(summary, key=lambda name: -len(slug(name)))
     found: dict[str, dict[str, Path]] = {name: {} for name in rows}
@@ -160,6 +181,11 @@ def _pictures(folder: Path, values: dict[str, Any], which: str) -> dict[str, dic
         name = next((name for name in names if path.stem.startswith(slug(name) + "-")), None)
         if name in found:
             found[name][path.stem[len(slug(name)) + 1 :]] = path
+    place = {kind: number for number, kind in enumerate(KINDS)}
+    for name, kinds in found.items():
+        kept = sorted(kinds, key=lambda kind: place.get(kind, len(place)))
+        kept = kept[:1] if which == "one" else kept
+        found[name] = {kind: kinds[kind] for kind in kept}
     return {name: kinds for name, kinds in found.items() if kinds}
 
 

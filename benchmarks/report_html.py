@@ -18,7 +18,10 @@ LINE, LEFT, WIDTH, RIGHT = 22, 190, 560, 70
 
 
 def html_page(
-    title: str, sections: Sequence["Section"], pictures: Mapping[tuple[int, str, str], Path]
+    title: str,
+    sections: Sequence["Section"],
+    pictures: Mapping[tuple[int, str, str], Path],
+    about: str = "",
 ) -> str:
     r"""A page of sections.
 
@@ -26,9 +29,13 @@ def html_page(
         title (str): The title.
         sections (sequence of Section): The results.
         pictures (dict): The pictures, by the number of the section, the row and what they show.
+        about (str, optional): What stands below the title, with code in backquotes.
+            (default: :obj:`""`)
     """
     links = "".join(f'<a href="#s{i}">{escape(s.title)}</a>' for i, s in enumerate(sections))
     body = [f"<h1>{escape(title)}</h1>"]
+    if about:
+        body.append(f'<p class="facts">{_code(about)}</p>')
     if len(sections) > 1:
         body += ["<h2>At a glance</h2>", _overview(sections)]
     for number, section in enumerate(sections):
@@ -86,12 +93,12 @@ def _section(number: int, section: "Section", pictures: Mapping[tuple[str, str],
     parts = [
         f'<section id="s{number}"><h2>{escape(section.title)}</h2>',
         f'<p class="facts">{_code(facts(values))}</p>',
-        _forest(values["results"], summary, first),
+        f'<div class="top">{_forest(values["results"], summary, first)}{_first_picture(pictures)}</div>',
         _table(shown, rows),
         f"<p>{_code(values.get('notes', ''))}</p>",
         _differences(section),
         _classes(values["results"]),
-        *_pictures(pictures),
+        *_pictures(dict(list(pictures.items())[1:])),
         "</section>",
     ]
     return "\n".join(part for part in parts if part)
@@ -171,17 +178,24 @@ def _classes(runs: Sequence[Mapping]) -> str:
     return f"<details><summary>F1 of each class</summary>{table}</details>"
 
 
+def _first_picture(pictures: Mapping[tuple[str, str], Path]) -> str:
+    # Beside the plot of all rows.
+    return "".join(_figure(*key, path) for key, path in list(pictures.items())[:1])
+
+
 def _pictures(pictures: Mapping[tuple[str, str], Path]) -> list[str]:
     out = []
     for row in dict.fromkeys(row for row, _ in pictures):
-        made = "".join(
-            f'<figure><img loading="lazy" alt="{escape(row)}, {escape(kind)}" src="{data_uri(path)}">'
-            f"<figcaption>{escape(kind.replace('-', ' '))}</figcaption></figure>"
-            for (name, kind), path in pictures.items()
-            if name == row
-        )
-        out.append(f"<details><summary>Pictures: {escape(row)}</summary>{made}</details>")
+        made = "".join(_figure(*key, path) for key, path in pictures.items() if key[0] == row)
+        out.append(f"<details><summary>More pictures: {escape(row)}</summary>{made}</details>")
     return out
+
+
+def _figure(row: str, kind: str, path: Path) -> str:
+    return (
+        f'<figure><img loading="lazy" alt="{escape(row)}, {escape(kind)}" src="{data_uri(path)}">'
+        f"<figcaption>{escape(row)}: {escape(kind.replace('-', ' '))}</figcaption></figure>"
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def markdown_page(
-    title: str, sections: Sequence["Section"], pictures: Mapping[tuple[int, str, str], str]
+    title: str,
+    sections: Sequence["Section"],
+    pictures: Mapping[tuple[int, str, str], str],
+    about: str = "",
 ) -> str:
     r"""A page of sections.
 
@@ -19,8 +22,9 @@ def markdown_page(
         title (str): The title.
         sections (sequence of Section): The results.
         pictures (dict): Where pictures are, by the number of the section, the row and what they show.
+        about (str, optional): What stands below the title. (default: :obj:`""`)
     """
-    lines = [f"# {title}", ""]
+    lines = [f"# {title}", "", *([about, ""] if about else [])]
     if len(sections) > 1:
         lines += [overview(sections), ""]
     for number, section in enumerate(sections):

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablations import Ablation, ablations
-from benchmarks.methods import ALL, DEFAULT, METHODS, SavedModel
+from benchmarks.methods import ALL, CLASSIFIERS, DEFAULT, METHODS, SavedModel
 from benchmarks.methods.stofm import SToFMFitted
 from benchmarks.methods.unscaled import UnscaledFitted
+from benchmarks.methods.with_neighbours import WithNeighbours
 from benchmarks.names import names_in, split_names
 from stofm_pyg._files import file_hash
 from stofm_pyg.nn.conv_resolver import find_conv
@@ -36,12 +37,15 @@ class Row:
             (default: :obj:`True`)
         settings (dict, optional): Plain values that decide what it gives, beside data and seed: a row
             with others is not continued.
+        base (Row, optional): The row whose embedding it makes more of, which is not trained twice.
+            (default: :obj:`None`)
     """
 
     method: Any
     unseen: bool = False
     seeded: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
+    base: "Row | None" = None
 
 
 def make_rows(args: Namespace) -> dict[str, Row]:
@@ -60,6 +64,8 @@ def make_rows(args: Namespace) -> dict[str, Row]:
     variants = ablations(getattr(args, "ablate", None))
     asked = "stofm" if variants and args.method is None else args.method
     for name in method_names(asked):
+        if name in CLASSIFIERS:  # Of the task that they go with.
+            continue
         if name not in MODELS:
             row = _row_of(name, common, asked=asked not in (None, "all"))
             if row is not None:
@@ -90,6 +96,24 @@ def _variant_row(variant: Ablation, features: str, common: dict[str, Any]) -> Ro
     return Row(kind(config=config, **common, **kwargs), settings=told)
 
 
+def classifier_rows(args: Namespace) -> dict[str, Row]:
+    r"""The rows of what has a head of its own: those that are asked for by name; where no method is
+    named, nor variants of one, all of them.
+
+    Args:
+        args (Namespace): The options of the command line.
+    """
+    asked = () if args.ablate or args.unseen else CLASSIFIERS
+    if args.method not in (None, "all"):
+        asked = [name for name in method_names(args.method) if name in CLASSIFIERS]
+    out: dict[str, Row] = {}
+    for name in asked:
+        told = {"method": f"stofm, {name}", "preset": args.preset}
+        method = CLASSIFIERS[name](preset=args.preset, device=args.device)
+        out[told["method"]] = Row(method, settings=told)
+    return with_unseen(out) if args.unseen else out
+
+
 def with_unseen(rows: dict[str, Row]) -> dict[str, Row]:
     r"""Puts a row beside each of what learns, for slices that it has not seen."""
     out: dict[str, Row] = {}
@@ -99,7 +123,7 @@ def with_unseen(rows: dict[str, Row]) -> dict[str, Row]:
             told = row.settings | {"unseen": True}
             if "variant_of" in told:
                 told["variant_of"] = f"{told['variant_of']} (unseen)"
-            out[f"{name} (unseen)"] = Row(row.method, True, row.seeded, told)
+            out[f"{name} (unseen)"] = Row(row.method, True, row.seeded, told, row.base)
     return out
 
 
@@ -113,7 +137,7 @@ def method_names(asked: str | None) -> list[str]:
         return list(DEFAULT)
     if asked == "all":
         return list(ALL)
-    return names_in(asked, METHODS, "method")
+    return names_in(asked, [*METHODS, *CLASSIFIERS], "method")
 
 
 def _row_of(name: str, common: dict, asked: bool) -> Row | None:
@@ -127,7 +151,10 @@ def _row_of(name: str, common: dict, asked: bool) -> Row | None:
         log.warning("Row '%s' is left out: %s", name, error)
         return None
     told = {"method": name, **{key: value for key, value in options.items() if key != "device"}}
-    return Row(method, seeded=getattr(method, "seeded", False), settings=told)
+    base = None
+    if isinstance(method, WithNeighbours):
+        base = Row(method.method, settings=told | {"method": name.removesuffix("+neighbours")})
+    return Row(method, seeded=getattr(method, "seeded", False), settings=told, base=base)
 
 
 def _parameters(factory: Callable) -> list[str]:

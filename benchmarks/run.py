@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.ablations import ABLATIONS  # noqa: E402
 from benchmarks.data_sets import data_sets  # noqa: E402
-from benchmarks.methods import DEFAULT, METHODS  # noqa: E402
+from benchmarks.methods import CLASSIFIERS, DEFAULT, METHODS  # noqa: E402
 from benchmarks.runner import run_all, run_task  # noqa: E402
 from benchmarks.splits import SPLITS  # noqa: E402
 from benchmarks.tasks import TASKS  # noqa: E402
@@ -27,6 +27,13 @@ def parser() -> argparse.ArgumentParser:
         "files of several, 'NAME: {files: [...], label: domain}' (default: generated tissue)",
     )
     out.add_argument("--data-root", metavar="DIR", help="where published data sets are kept")
+    out.add_argument(
+        "--data-dir", metavar="DIR",
+        help="where the files are that a YAML file names (default: beside it)",
+    )  # fmt: skip
+    out.add_argument(
+        "--only", metavar="NAMES", help="of the data sets these, comma-separated (default: all)"
+    )
     out.add_argument("--label", help="obs column to predict (default: what the task is about)")
     out.add_argument("--layer", help="the layer of the raw counts in --data, if they are not in X")
     out.add_argument("--slice-key", default="slice", help="obs column that tells slices apart")
@@ -44,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     out.add_argument(
         "--method",
-        help=f"rows, comma-separated, of {','.join(METHODS)}, or 'all' (default: {','.join(DEFAULT)}; "
-        f"with --task all: all)",
+        help=f"rows, comma-separated, of {','.join(METHODS)} and, of annotation, "
+        f"{','.join(CLASSIFIERS)}; or 'all' (default: {','.join(DEFAULT)}; with --task all: all)",
     )
     out.add_argument("--model", metavar="DIR", help="a saved model, as a row")
     out.add_argument(
@@ -78,6 +85,11 @@ def parser() -> argparse.ArgumentParser:
         "--runs", type=int, help="seeds to repeat with (default: 3; of all tasks with --preset tiny, 1)"
     )
     out.add_argument("--seed", type=int, default=0, help="first seed (default: 0)")
+    out.add_argument(
+        "--seconds", type=float, metavar="S",
+        help="every method that trains gets as many steps as take S seconds on this machine, which are "
+        "kept in budget.json of --out (default: the steps of the preset; novae has those always)",
+    )  # fmt: skip
     out.add_argument("--preset", choices=list(PRESETS), default="small")
     out.add_argument(
         "--out",
@@ -100,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.runs is None:
         args.runs = 1 if args.task == "all" and args.preset == "tiny" else 3
     try:
-        sets = data_sets(args.data, args.data_root)
+        sets = data_sets(args.data, args.data_root, args.data_dir, args.only)
         if args.task == "all" or len(sets) > 1 or sets[0].tasks:
             return run_all(args, sets)
         out = args.out or Path("results") / args.task

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from benchmarks.budget import Budget
 from benchmarks.data_sets import DataSet
 from benchmarks.report import write_page
 from benchmarks.results import Results, check_writable
@@ -42,6 +43,7 @@ def run_all(args: Namespace, sets: Sequence[DataSet]) -> int:
     args.method = args.method or ("all" if args.task == "all" else None)
     out = args.out or Path("results" if args.task == "all" else f"results/{args.task}")
     several = len(sets) > 1 or sets[0].name not in ("data", "generated")
+    args.budget = out  # One for all tasks, which share embeddings.
     done, status = [], 0
     with tempfile.TemporaryDirectory() as cache:
         args.cache = Path(cache)
@@ -85,11 +87,13 @@ def run_task(args: Namespace) -> int:
     tasks = TasksBySeed(args)
     task = TASKS[args.task](args)
     rows = task.rows()
+    if not rows:
+        raise ValueError(f"--method {args.method} has no row in task '{task.name}'; add others")
     check_writable(args.out)
     if not task.has_splits and (args.split or args.unseen):
         raise ValueError(f"Task '{task.name}' divides no cells; leave out --split and --unseen")
     try:
-        task = tasks.of(args.seed)
+        tasks.of(args.seed)
     except ValueError as error:
         raise Unsuited(str(error)) from error
     with locked(args.out):
@@ -99,6 +103,8 @@ def run_task(args: Namespace) -> int:
 def _run_rows(args: Namespace, tasks: "TasksBySeed", rows: Mapping[str, Row]) -> int:
     task = tasks.of(args.seed)
     notes = task.notes() + (" Each run has a tissue of its own." if tasks.several else "")
+    if args.seconds is not None:
+        notes += f" Each method that trains got the steps that take {args.seconds:g} s."
     results = Results(args.out, task.metrics, task.lower, notes.strip())
     told = {name: row.settings for name, row in rows.items()}
     results.start(told, args.fresh, **settings_of(task, rows))
@@ -110,6 +116,10 @@ def _run_rows(args: Namespace, tasks: "TasksBySeed", rows: Mapping[str, Row]) ->
         if (seed == args.seed or row.seeded or task.draws or tasks.several)
         and not results.has(name, seed)
     ]
+    if args.seconds is not None:
+        budget = Budget(args.seconds, getattr(args, "budget", args.out))
+        args.steps = budget.steps_of({name: rows[name] for _, name in work}, task.data)
+        _set_steps(rows, args)
     pictures = args.out / "pictures"
     pictures.mkdir(exist_ok=True)
     interrupted = False
@@ -122,6 +132,11 @@ def _run_rows(args: Namespace, tasks: "TasksBySeed", rows: Mapping[str, Row]) ->
             interrupted = True
     print(results.finish(list(rows), interrupted=interrupted))
     return 130 if interrupted else 0
+
+
+def _set_steps(rows: Mapping[str, Row], args: Namespace):
+    for name, steps in getattr(args, "steps", {}).items():
+        rows[name].method.steps = steps
 
 
 class TasksBySeed:
@@ -166,6 +181,7 @@ def settings_of(task: Task, rows: Mapping[str, Row]) -> dict[str, Any]:
         "features": args.features,
         "ablate": args.ablate,
         "missing_genes": args.missing_genes,
+        "train_seconds": args.seconds,
         "model": args.model,
         "seed": args.seed,
         "runs": args.runs,
@@ -227,6 +243,7 @@ _mine: dict[str, Any] = {}
 def _begin(args: Namespace, threads: int):
     torch.set_num_threads(threads)
     _mine.update(tasks=TasksBySeed(args), rows=TASKS[args.task](args).rows())
+    _set_steps(_mine["rows"], args)
 
 
 def _in_child(name: str, seed: int, pictures: Path) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def summarise(runs: Sequence[Mapping], metrics: Sequence[str]) -> dict[str, dict
             row["variant_of"] = variant_of
             row["against"] = paired_difference(runs, name, variant_of, metrics[0])
         row["seconds"] = float(np.mean([sum(run["seconds"].values()) for run in mine]))
-        for key in ("peak_mib", "parameters", "ms_per_step"):
+        for key in ("peak_mib", "parameters", "steps", "train_seconds", "ms_per_step"):
             values = [run.get(key, run.get("info", {}).get(key)) for run in mine]
             values = [value for value in values if value is not None]
             if values:
@@ -77,24 +77,29 @@ def columns(summary: Mapping[str, Mapping], metrics: Sequence[str]) -> tuple[lis
         "learned": any(row["learned"] for row in rows),
         "against the full model": any("variant_of" in row for row in rows),
         "parameters": any("parameters" in row for row in rows),
+        "steps": any("steps" in row for row in rows),
+        "train seconds": any("train_seconds" in row for row in rows),
         "ms a step": any("ms_per_step" in row for row in rows),
         "peak MiB": any("peak_mib" in row for row in rows),
     }
     head += [text for text in ("learned", "against the full model") if optional[text]]
     head += ["runs", "seconds a run"]
-    head += [text for text in ("parameters", "ms a step", "peak MiB") if optional[text]]
+    more = ("train seconds", "steps", "ms a step", "parameters", "peak MiB")
+    head += [text for text in more if optional[text]]
     return head, [_cells(name, row, metrics, head) for name, row in summary.items()]
 
 
 def _cells(name: str, row: Mapping, metrics: Sequence[str], head: Sequence[str]) -> list[str]:
     made = {
         "method": name,
-        **{metric_name(m): f"{row[m]['mean']:.3f} ± {row[m]['std']:.3f}" for m in metrics},
+        **{metric_name(m): _told_spread(row[m], row["runs"]) for m in metrics},
         "learned": told(row["learned"]),
         "against the full model": told(row.get("against")),
         "runs": str(row["runs"]),
         "seconds a run": f"{row['seconds']:.1f}",
         "parameters": f"{row['parameters']:,.0f}" if "parameters" in row else "",
+        "steps": f"{row['steps']:,.0f}" if "steps" in row else "",
+        "train seconds": f"{row['train_seconds']:.1f}" if "train_seconds" in row else "",
         "ms a step": f"{row['ms_per_step']:.1f}" if "ms_per_step" in row else "",
         "peak MiB": f"{row['peak_mib']:,.0f}" if "peak_mib" in row else "",
     }
@@ -150,10 +155,13 @@ def facts(values: Mapping[str, Any]) -> str:
     cells = sum(item["cells"] for item in values["slices"])
     label = f", label `{values['label']}`" if values.get("label") else ""
     seeds = "1 seed" if values["runs"] == 1 else f"{values['runs']} seeds"
+    slices = "1 slice" if len(values["slices"]) == 1 else f"{len(values['slices'])} slices"
+    seconds = values.get("train_seconds")
+    trained = "" if seconds is None else f", {seconds:g} s of training for each method"
     return (
-        f"{data}: {len(values['slices'])} slices, {cells:,} cells{label}; preset `{values['preset']}`, "
-        f"{seeds} from {values['seed']}, on {values['device']}; stofm_pyg "
-        f"{values['versions']['stofm_pyg']}, PyTorch {values['versions']['torch']}."
+        f"{data}: {slices}, {cells:,} cells{label}; preset `{values['preset']}`{trained}, {seeds} from "
+        f"{values['seed']}, on {values['device']}; stofm_pyg {values['versions']['stofm_pyg']}, PyTorch "
+        f"{values['versions']['torch']}."
     )
 
 
@@ -174,6 +182,11 @@ def _is_model(name: str) -> bool:
 def _with_metrics(head: Sequence[str], metrics: Sequence[str]):
     names = {metric_name(metric): metric for metric in metrics}
     return [(text, names.get(text)) for text in head]
+
+
+def _told_spread(value: Mapping[str, float], runs: int) -> str:
+    # One run has no deviation.
+    return f"{value['mean']:.3f}" + (f" ± {value['std']:.3f}" if runs > 1 else "")
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -126,7 +126,7 @@ def models_of(corpus: Corpus, config: PretrainConfig, out: Path) -> tuple[dict[s
 def score(model: SToFM, data: BenchmarkData, seed: int) -> dict[str, Any]:
     r"""The scores of a head on frozen embeddings, each slice held out in turn; contiguous regions of
     each where there is one slice alone."""
-    x = data.divide([model.embed_anndata(source, seed=seed).numpy() for source in data.sources])
+    x = data.embedded_by(model, seed)
     split = "cross" if len(data.slices) > 1 else "blocks"
     folds = make_folds(split, data.slices, data.label, seed)
     found = predict_folds(data.slices, data.label, x, folds, data.classes)
@@ -134,7 +134,7 @@ def score(model: SToFM, data: BenchmarkData, seed: int) -> dict[str, Any]:
 
 
 def _fitted(model: SToFM, data: BenchmarkData) -> SToFM:
-    return SToFM.fit(data.sources, model=model, progress=False, **{"slice_key": data.settings.slice_key})
+    return SToFM.fit(data.sources, model=model, progress=False, slice_key=data.settings.slice_key)
 
 
 def tables(page: dict[str, Any]) -> str:

@@ -3,8 +3,9 @@ r"""The methods that a benchmark compares, one file each.
 A method turns slices into embeddings of their cells, without labels: ``embed(data, seed, without)``
 gives one array [N, D] for each slice of a :class:`~benchmarks.data.BenchmarkData`; the slice number
 ``without`` has no part in what the method learns, but is embedded, too. ``learns`` says whether there
-is anything to learn, ``seeded`` whether the seed changes what it gives, and ``info``, after a call, how
-many parameters it has and how long a step takes.
+is anything to learn, ``seeded`` whether the seed changes what it gives, ``trains`` whether ``steps``,
+where they are set, are the steps that it trains, and ``info``, after a call, how many parameters it
+has, how many steps it took and how long.
 """
 
 from functools import partial
@@ -12,6 +13,7 @@ from functools import partial
 from benchmarks.methods.banksy import Banksy
 from benchmarks.methods.cellplm import CellPLM
 from benchmarks.methods.coordinates import Coordinates
+from benchmarks.methods.fine_tuned import FineTuned
 from benchmarks.methods.geneformer import Geneformer
 from benchmarks.methods.neighbour_pca import NeighbourPCA
 from benchmarks.methods.nicheformer import Nicheformer
@@ -45,6 +47,8 @@ METHODS = {
     "nicheformer+neighbours": partial(WithNeighbours, Nicheformer),
     "novae": Novae,
 }
+#: What has a head of its own, and so goes with annotation alone, of cell types or any other label.
+CLASSIFIERS = {"fine-tuned": FineTuned}
 #: The rows of a table where none are named.
 DEFAULT = [
     *("stofm", "untrained", "ring-pca", "smoothed-pca", "neighbour-pca", "pca", "pca-scaled"),
@@ -53,4 +57,4 @@ DEFAULT = [
 #: The rows of all tasks; `stofm-pretrained` gives what `stofm` on tokens does, by way of a disk.
 ALL = [name for name in METHODS if name != "stofm-pretrained"]
 
-__all__ = ["ALL", "DEFAULT", "METHODS", "SavedModel"]
+__all__ = ["ALL", "CLASSIFIERS", "DEFAULT", "METHODS", "SavedModel"]

@@ -8,7 +8,6 @@ from scipy import sparse
 from torch import Tensor
 
 from benchmarks.methods.peer import Peer
-from benchmarks.peers._train import train
 from benchmarks.peers.cellplm import CellPLMModel, CountBatch, MaskedCounts
 from benchmarks.peers.cellplm.masked_counts import random_cells
 from benchmarks.peers.checkpoint import check_system, find_file, load_state, read_state
@@ -70,8 +69,7 @@ class CellPLM(Peer):
         model = CellPLMModel(len(columns), covariates=covariates, positions=self.positions, **sizes)
         parts = [(self.counts(model, part), unit_square(part.pos)) for part in slices]
         batches = random_cells(parts, self.values["max_cells"], seed)
-        task, steps, lr = MaskedCounts(model).to(device), self.values["steps"], self.values["lr"]
-        self.history, self.info["ms_per_step"] = train(task, batches, steps, lr, seed)
+        self.train(MaskedCounts(model).to(device), batches, seed)
         return model
 
     def load(self, slices: Sequence[SliceCells]) -> CellPLMModel:

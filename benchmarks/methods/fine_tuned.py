@@ -9,6 +9,7 @@ from benchmarks.data import BenchmarkData
 from benchmarks.methods.stofm import SToFMFitted
 from benchmarks.splits import Fold
 from stofm_pyg.models import SToFM
+from stofm_pyg.models.label_head import prediction_key
 
 
 class FineTuned(SToFMFitted):
@@ -44,4 +45,4 @@ def _with_labels(item: AnnData, data: BenchmarkData, number: int, rows: np.ndarr
 def _predicted(model: SToFM, item: AnnData, label: str) -> np.ndarray:
     item = item.copy()
     del item.obs[label]
-    return model.predict(item, label).obs[f"stofm_{label}"].cat.codes.to_numpy()
+    return model.predict(item, label).obs[prediction_key(label)].cat.codes.to_numpy()

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.methods.peer import Peer, encode_tokens
-from benchmarks.peers._train import train
 from benchmarks.peers.slice_cells import SliceCells
 from stofm_pyg.data import CellTokens, GeneVocab, RankValueTokenizer
 from stofm_pyg.loader import TokenBatch
@@ -38,17 +37,17 @@ class Geneformer(Peer):
         r"""Trains a model from scratch on some slices."""
         self.vocab = GeneVocab.from_slices([part.adata for part in slices])
         sizes = asdict(PRESETS[self.preset].cell_encoder)
-        steps, lr = self.values["steps"], self.values["lr"]
         encoder = CellEncoder(len(self.vocab), **sizes, gene_head=True).to(device)
         spread_embeddings(encoder)
         keep_angles(encoder)
+        values = self.values
         settings = AdaptationSettings(
-            steps, self.values["max_tokens"], lr, contrastive_weight=0.0, min_genes=2, seed=seed
-        )
+            self.num_steps, values["max_tokens"], values["lr"], contrastive_weight=0.0, min_genes=2,
+            seed=seed,
+        )  # fmt: skip
         cells = CellTokens.concat([self.tokens(encoder, part) for part in slices])
         task = AdaptationTask(cells, self.vocab, settings)
-        batches = task.batches()
-        self.history, self.info["ms_per_step"] = train(task.module(encoder), batches, steps, lr, seed)
+        self.train(task.module(encoder), task.batches(), seed)
         return encoder
 
     def load(self, slices: Sequence[SliceCells]) -> CellEncoder:

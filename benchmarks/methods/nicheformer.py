@@ -9,7 +9,6 @@ from torch import Tensor
 
 from benchmarks.methods.peer import Peer, encode_tokens
 from benchmarks.peers._gene_means import gene_means
-from benchmarks.peers._train import train
 from benchmarks.peers.checkpoint import check_system, find_file, load_state, read_state
 from benchmarks.peers.nicheformer import (
     CLS,
@@ -79,8 +78,7 @@ class Nicheformer(Peer):
         cells = cells[cells.lengths > 0]
         mask = MaskGenes(self.vocab.genes_among(cells.tokens), MASK)
         batches = TokenBatches(cells, self.values["max_tokens"], mask, seed=seed)
-        steps, lr = self.values["steps"], self.values["lr"]
-        self.history, self.info["ms_per_step"] = train(task, batches, steps, lr, seed)
+        self.train(task, batches, seed)
         return task
 
     def load(self, slices: Sequence[SliceCells]) -> RankedGenes:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.data import BenchmarkData
+from benchmarks.peers._train import train
 from benchmarks.peers.slice_cells import SliceCells, read_slices
 from stofm_pyg.data import CellTokens
 from stofm_pyg.loader import TokenBatch
@@ -43,7 +44,9 @@ class Peer:
         self.values = self.presets[preset]
         self.device = device
         self.checkpoint = checkpoint
-        #: Its number of parameters, and the median time of a step in milliseconds.
+        #: The number of steps; that of the preset without.
+        self.steps: int | None = None
+        #: Its number of parameters, and what :meth:`StepTimes.info` says.
         self.info: dict[str, float] = {}
         #: The losses of each step of the last training.
         self.history: list[dict[str, float]] = []
@@ -54,6 +57,11 @@ class Peer:
     def learns(self) -> bool:
         r"""Whether anything is learned from the slices."""
         return self.checkpoint is None
+
+    @property
+    def trains(self) -> bool:
+        r"""Whether :attr:`steps` are trained."""
+        return self.learns
 
     def embed(
         self, data: BenchmarkData, seed: int = 0, without: int | None = None
@@ -74,6 +82,17 @@ class Peer:
     def fit(self, slices: Sequence[SliceCells], seed: int, device: torch.device) -> torch.nn.Module:
         r"""Trains a model from scratch on some slices."""
         raise NotImplementedError
+
+    def train(self, task: torch.nn.Module, batches: Iterable, seed: int):
+        r"""Trains by :attr:`steps` and the learning rate of the preset, see
+        :meth:`benchmarks.peers._train.train`; notes the losses and the time that it took."""
+        self.history, times = train(task, batches, self.num_steps, self.values["lr"], seed)
+        self.info |= times
+
+    @property
+    def num_steps(self) -> int:
+        r"""The number of steps that are trained."""
+        return self.values["steps"] if self.steps is None else self.steps
 
     def load(self, slices: Sequence[SliceCells]) -> torch.nn.Module:
         r"""Reads the model of :attr:`checkpoint`."""

@@ -6,6 +6,8 @@ import numpy as np
 from anndata import AnnData
 
 from benchmarks.data import BenchmarkData
+from benchmarks.methods.stofm import with_steps
+from benchmarks.step_times import StepTimes
 from stofm_pyg.corpus import build_corpus
 from stofm_pyg.data import GeneVocab
 from stofm_pyg.models import SToFM
@@ -21,9 +23,13 @@ class Pretrained:
         device (str, optional): Where to train. (default: :obj:`"auto"`)
     """
 
-    learns = seeded = True
+    learns = seeded = trains = True
 
     def __init__(self, preset: str = "small", config: dict | None = None, device: str = "auto"):
+        #: The number of steps; as many as the preset says without.
+        self.steps: int | None = None
+        #: What :meth:`StepTimes.info` says.
+        self.info: dict[str, float] = {}
         self.config = PretrainConfig.from_dict(config or {}, PRESETS[preset])
         self.device = device
 
@@ -41,10 +47,15 @@ class Pretrained:
             vocab = GeneVocab.from_slices(files, layer=data.settings.layer)
             corpus = build_corpus(files, f"{folder}/corpus", vocab, data.settings)
             config = replace(self.config, seed=seed, held_out=0)
-            run = Path(folder) / "run"
-            pretrain(corpus, run, config, device=self.device, num_workers=1, progress=False)
+            if self.steps is not None:
+                config = PretrainConfig.from_dict(with_steps({}, self.steps), config)
+            run, times = Path(folder) / "run", StepTimes()
+            pretrain(
+                corpus, run, config, device=self.device, num_workers=1, progress=False, stop=times
+            )
+            self.info = times.info()
             model = SToFM.from_pretrained(run)
-        return data.divide([model.embed_anndata(source, seed=seed).numpy() for source in data.sources])
+        return data.embedded_by(model, seed)
 
 
 class SavedModel:
@@ -65,6 +76,4 @@ class SavedModel:
         r"""The embedding of the cells of each slice."""
         settings = data.settings
         where = {"slice_key": settings.slice_key, "layer": settings.layer}
-        return data.divide(
-            [self.model.embed_anndata(source, seed=seed, **where).numpy() for source in data.sources]
-        )
+        return data.embedded_by(self.model, seed, **where)

@@ -8,7 +8,6 @@ import torch
 from torch import Generator, Tensor
 
 from benchmarks.methods.peer import Peer, encode_tokens
-from benchmarks.peers._train import train
 from benchmarks.peers._value_bins import NUM_BINS, value_bins
 from benchmarks.peers.checkpoint import check_system, find_file, load_state, read_state
 from benchmarks.peers.masked_values import MaskedValues
@@ -57,8 +56,7 @@ class ScGPT(Peer):
         cells = cells[cells.lengths > 0]
         sample = SampleGenes(self.values["max_length"])
         batches = TokenBatches(cells, self.values["max_tokens"], sample, seed=seed)
-        steps, lr = self.values["steps"], self.values["lr"]
-        self.history, self.info["ms_per_step"] = train(task, batches, steps, lr, seed)
+        self.train(task, batches, seed)
         return task
 
     def load(self, slices: Sequence[SliceCells]) -> MaskedValues:

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,20 @@ class WithNeighbours:
         return self.method.learns
 
     @property
+    def trains(self) -> bool:
+        r"""Whether :attr:`steps` are trained."""
+        return self.method.trains
+
+    @property
+    def steps(self) -> int | None:
+        r"""The number of steps of the method."""
+        return self.method.steps
+
+    @steps.setter
+    def steps(self, steps: int | None):
+        self.method.steps = steps
+
+    @property
     def info(self) -> dict[str, float]:
         r"""That of the method."""
         return self.method.info
@@ -46,7 +60,11 @@ class WithNeighbours:
         self, data: BenchmarkData, seed: int = 0, without: int | None = None
     ) -> list[np.ndarray]:
         r"""The embedding of the cells of each slice."""
+        return self.beside(data, self.method.embed(data, seed, without))
+
+    def beside(self, data: BenchmarkData, embedding: Sequence[np.ndarray]) -> list[np.ndarray]:
+        r"""The method's embedding of the cells of each slice beside its mean over the nearest cells."""
         return [
             np.concatenate([x, neighbour_mean(item, x, self.num_neighbors)], axis=1)
-            for item, x in zip(data.slices, self.method.embed(data, seed, without), strict=True)
+            for item, x in zip(data.slices, embedding, strict=True)
         ]

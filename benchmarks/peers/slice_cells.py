@@ -10,6 +10,9 @@ from benchmarks.data import BenchmarkData
 from stofm_pyg.data import GeneVocab
 from stofm_pyg.nn.node_type import cell_mask
 
+# Of the genes that can match, those that must.
+MIN_SHARE = 0.05
+
 
 @dataclass(frozen=True)
 class SliceCells:
@@ -35,7 +38,9 @@ class SliceCells:
         Raises:
             ValueError: If too few genes match.
         """
-        mapping = vocab.map(self.adata)
+        # A few chosen genes are no more than a small share of a transcriptome.
+        most = min(1.0, len(vocab.genes) / self.adata.n_vars)
+        mapping = vocab.map(self.adata, min_share=MIN_SHARE * most)
         shape = (self.adata.n_vars, len(mapping.token_ids))
         place = (mapping.columns, mapping.gene)
         take = sparse.csr_matrix((np.ones(len(mapping.columns), np.float32), place), shape=shape)

@@ -18,7 +18,7 @@ def make_args(out, **changes):
         "seed": 0, "jobs": 1, "fresh": False, "out": out, "preset": "tiny", "device": "cpu",
         "conv": "SE2TransformerConv", "features": "auto", "ablate": None, "model": None,
         "missing_genes": 0.0, "method": "first,second", "reference": None, "slice_key": "slice",
-        "layer": None,
+        "layer": None, "seconds": None,
     }  # fmt: skip
     return Namespace(**{**args, **changes})
 

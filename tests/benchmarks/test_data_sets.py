@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import data_sets as module
 from benchmarks.data_sets import DataSet, data_sets, label_of, read_data_sets
+from benchmarks.tasks import TASKS
 from tests.benchmarks.task_case import make_args
 
 
@@ -92,9 +93,35 @@ def test_what_is_wrong_in_a_yaml_file_is_said(folder, text, message):
         read_data_sets(write(folder, text))
 
 
+def test_files_elsewhere_and_some_data_sets(folder, tmp_path_factory):
+    path = write(
+        tmp_path_factory.mktemp("elsewhere"),
+        "brain: {files: [a.h5ad]}\ntumour: {files: [none.h5ad], reference: cells.h5ad}\n",
+    )
+    (brain,) = data_sets([str(path)], folder=str(folder), only="brain")
+    assert brain == DataSet("brain", (str(folder / "a.h5ad"),))
+    with pytest.raises(FileNotFoundError, match="'tumour' names '.*none.h5ad'.*--data-dir .*--only"):
+        data_sets([str(path)], folder=str(folder))
+    with pytest.raises(ValueError, match="Unknown data set 'brian'; did you mean 'brain'"):
+        data_sets([str(path)], folder=str(folder), only="brian")
+    with pytest.raises(ValueError, match="Unknown data set 'brain'; known: data"):
+        data_sets([str(folder / "a.h5ad")], only="brain")
+
+
+def test_the_real_slices(folder):
+    path = Path(module.__file__).with_name("real_slices.yaml")
+    sets = read_data_sets(path, str(folder))
+    assert {"starmap_mpfc", "dlpfc_3slices_7k", "st_pdac"} <= {item.name for item in sets}
+    for item in sets:
+        # No task goes by a default that the files may not have.
+        for name in item.tasks or TASKS:
+            named = item.args_of(make_args(None, task="all"), name, folder).label
+            assert named or TASKS[name].default_label is None
+
+
 def test_a_file_that_is_missing(folder):
-    with pytest.raises(FileNotFoundError, match="Data set 'brain' in .* names '.*none.h5ad'"):
-        read_data_sets(write(folder, "brain: {files: [none.h5ad]}"))
+    with pytest.raises(FileNotFoundError, match="Data set 'brain' names '.*none.h5ad'"):
+        data_sets([str(write(folder, "brain: {files: [none.h5ad]}"))])
     with pytest.raises(FileNotFoundError, match="There is no file '.*none.yaml'"):
         data_sets([str(folder / "none.yaml")])
 

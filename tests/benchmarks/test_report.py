@@ -1,3 +1,4 @@
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -64,7 +65,17 @@ def write_results(out, task="segmentation", scores=None, notes="Split `cross`.")
 def test_a_page_of_one_task(tmp_path):
     write_results(tmp_path / "r")
     assert (
-        report.main([str(tmp_path / "r"), "--out", str(tmp_path / "page"), "--title", "Mine & yours"])
+        report.main(
+            [
+                str(tmp_path / "r"),
+                "--out",
+                str(tmp_path / "page"),
+                "--title",
+                "Mine & yours",
+                "--about",
+                "By `run.py` & more.",
+            ]
+        )
         == 0
     )
     text = (tmp_path / "page" / "report.html").read_text()
@@ -82,14 +93,14 @@ def test_a_page_of_one_task(tmp_path):
     assert keys[0] == "stofm" and [float(key) for key in keys[1:3]] == pytest.approx([0.8, 0.2])
     best = [attrs for tag, attrs in page.found if tag == "td" and attrs.get("class") == "best"]
     assert [float(item["data-key"]) for item in best[:2]] == pytest.approx([0.8, 0.2])
+    assert '<p class="facts">By <code>run.py</code> &amp; more.</p>' in text
     assert "RMSE ↓" in text and "<code>cross</code>" in text
     circles = [tag for tag, _ in page.found if tag == "circle"]
     assert len(circles) == 6
 
     page = (tmp_path / "page" / "report.md").read_text()
-    assert (
-        page.startswith("# Mine & yours\n") and "| stofm | **0.800 ± 0.000** | 0.200 ± 0.000 |" in page
-    )
+    assert page.startswith("# Mine & yours\n\nBy `run.py` & more.\n\n")
+    assert "| stofm | **0.800** | 0.200 |" in page
     assert "| a | +0.300 (+0.300 to +0.300) |" in page and "| b | -0.100" in page
     assert "| F1 of | L1 | L2 |" in page and "| untrained | 0.450 | 0.500 |" in page
     for path in re.findall(r"!\[.*?\]\((.*?)\)", page):
@@ -103,11 +114,11 @@ def test_several_results_at_a_glance(tmp_path):
     write_results(tmp_path / "brain" / "imputation", "imputation")
     report.write_page([tmp_path], tmp_path / "page", which="none")
     page = (tmp_path / "page" / "report.md").read_text()
-    titles = ("imputation", "segmentation: brain", "segmentation: tumour")
+    titles = ("segmentation: brain", "segmentation: tumour", "imputation: brain")
     head = [f"{title} (macro-F1)" for title in titles]
     head = f"| method | {' | '.join(head)} |"
     assert head in page
-    assert "| stofm | **0.800** | **0.800** | 0.300 |" in page and "| nnls |  |  | **0.500** |" in page
+    assert "| stofm | **0.800** | 0.300 | **0.800** |" in page and "| nnls |  | **0.500** |  |" in page
     text = (tmp_path / "page" / "report.html").read_text()
     assert "<img" not in text and not (tmp_path / "page" / "report-pictures").exists()
     page = Checked(text)
@@ -121,6 +132,15 @@ def test_several_results_at_a_glance(tmp_path):
     report.write_page([tmp_path / "brain"], tmp_path / "page", which="all")
     assert len(list((tmp_path / "page" / "report-pictures").iterdir())) == 6
     assert Checked((tmp_path / "page" / "report.html").read_text()).found
+    # One of SToFM for each task, that which says most.
+    pictures = tmp_path / "brain" / "segmentation" / "pictures"
+    (pictures / "stofm-truth-and-prediction.png").write_bytes(
+        (pictures / "stofm-domains.png").read_bytes()
+    )
+    report.write_page([tmp_path / "brain"], tmp_path / "page", which="one")
+    assert sorted(path.name for path in (tmp_path / "page" / "report-pictures").iterdir()) == [
+        "1-segmentation-stofm-truth-and-prediction.png", "2-imputation-stofm-domains.png"
+    ]  # fmt: skip
 
 
 def test_what_is_no_result_is_said(tmp_path, capsys):
@@ -146,6 +166,14 @@ def test_small_pictures(tmp_path):
     with Image.open(tmp_path / "b.png") as picture:
         assert picture.size == (60, 40) and len(picture.getcolors()) <= 128
     assert data_uri(tmp_path / "b.png").startswith("data:image/png;base64,iVBOR")
+    noise = rng.integers(0, 255, (400, 600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    large, small = small_png(tmp_path / "noise.png"), small_png(tmp_path / "noise.png", 60)
+    assert len(small) <= 60 * 1024 < len(large)
+    with Image.open(io.BytesIO(small)) as picture:
+        assert 200 <= picture.width < 600 and abs(picture.height - picture.width / 1.5) <= 1
+    with pytest.raises(ValueError, match="cannot be made as small as 1 KiB"):
+        small_png(tmp_path / "noise.png", 1)
     (tmp_path / "c.png").write_text("no picture")
     with pytest.raises(ValueError, match="'.*c.png' is no picture"):
         small_png(tmp_path / "c.png")

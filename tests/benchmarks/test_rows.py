@@ -37,6 +37,11 @@ def test_a_row_for_each_method():
         rows(method="geneforme")
     assert list(rows(method=None)) == DEFAULT
     assert set(METHODS) >= {"stofm", "untrained", "stofm-pretrained", "pca", "coordinates"}
+    # What has a head of its own is of another table, and what begins with a row does not train it anew.
+    assert list(rows(method="pca,fine-tuned")) == ["pca"]
+    made = rows(method="scgpt,scgpt+neighbours")
+    beside = made["scgpt+neighbours"]
+    assert beside.base.settings == made["scgpt"].settings and beside.base.method is beside.method.method
 
 
 def test_another_operator_has_rows_beside_the_se2_layer():

@@ -9,6 +9,7 @@ from sklearn.metrics import f1_score
 
 from benchmarks import run
 from benchmarks.ablations import ABLATIONS
+from benchmarks.data import TISSUE
 from benchmarks.head import predict_folds
 from benchmarks.methods import DEFAULT
 from benchmarks.methods.stofm import SToFMFitted
@@ -25,8 +26,9 @@ TINY = PretrainConfig.from_dict(CONFIG)
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """A preset of a few steps, whatever the real one is."""
+    """A preset of a few steps on a little tissue, whatever the real one is."""
     monkeypatch.setitem(PRESETS, "tiny", TINY)
+    monkeypatch.setitem(TISSUE, "tiny", (2, 150))
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +179,38 @@ def test_cell_types_and_the_scores_of_each(tissue, tmp_path):
     want = f1_score(truth, guess, average=None, labels=np.unique(truth), zero_division=0)
     assert list(result["class_f1"].values()) == pytest.approx(want)
     assert len(set(result["class_f1"])) == len(want) > 5 and result["macro_f1"] > 0.3
+
+
+def test_what_has_a_head_of_its_own(tissue, tmp_path, capsys):
+    options = ["--data", str(tissue), "--runs", "1", "--preset", "tiny", "--out", str(tmp_path)]
+    args = ["--task", "annotation", "--label", "domain", "--method", "pca,fine-tuned", *options]
+    assert run.main(args) == 0
+    assert list(results_of(tmp_path)["summary"]) == ["stofm, fine-tuned", "pca"]
+    assert run.main(["--task", "clustering", "--method", "fine-tuned", *options, "--fresh"]) == 2
+    assert "--method fine-tuned has no row in task 'clustering'" in capsys.readouterr().err
+
+
+def test_the_same_time_for_all_that_train(tissue, tmp_path, capsys):
+    args = ("--data", tissue, "--method", "stofm,cellplm,pca", "--runs", 1, "--seconds")
+    assert main(*args, 0.2, "--out", tmp_path / "a") == 0
+    results = results_of(tmp_path / "a")
+    steps = json.loads((tmp_path / "a" / "budget.json").read_text())["steps"]
+    assert sorted(key.split()[0] for key in steps) == ["cellplm", "stofm"]
+    info = {run["method"]: run["info"] for run in results["results"]}
+    assert {info["stofm"]["steps"], info["cellplm"]["steps"]} == set(steps.values())
+    assert "steps" not in info["pca"]
+    assert results["train_seconds"] == 0.2
+    page = (tmp_path / "a" / "results.md").read_text()
+    assert "| train seconds | steps |" in page and "got the steps that take 0.2 s" in page
+    # The same steps, the same scores.
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "budget.json").write_bytes((tmp_path / "a" / "budget.json").read_bytes())
+    assert main(*args, 0.2, "--out", tmp_path / "b") == 0
+    again = results_of(tmp_path / "b")["results"]
+    assert [run["slices"] for run in again] == [run["slices"] for run in results["results"]]
+    message = error_of(capsys, *args, 5, "--out", tmp_path / "b", "--fresh")
+    assert "is of --seconds 0.2 (got 5)" in message
+    assert "--seconds must be positive" in error_of(capsys, *args, 0, "--out", tmp_path / "c")
 
 
 def test_a_label_that_names_cells(tissue, tmp_path, capsys):

@@ -7,6 +7,7 @@ from benchmarks.data_sets import DataSet
 from benchmarks.runner import Unsuited, run_all, run_task
 from benchmarks.tasks import TASKS, task
 from tests.benchmarks.task_case import Counting, make_args
+from tests.models.fit_case import make_tissue
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +151,9 @@ def test_a_row_that_breaks_does_not_take_other_tasks_with_it(tmp_path, monkeypat
 
 
 def test_rows_side_by_side_give_the_same(tmp_path):
-    options = {"task": "segmentation", "data": None, "runs": 2, "method": "pca,coordinates"}
+    make_tissue().write_h5ad(tmp_path / "tissue.h5ad")
+    options = {"task": "segmentation", "data": [str(tmp_path / "tissue.h5ad")], "runs": 1}
+    options["method"] = "pca,coordinates"
     assert run_task(make_args(tmp_path / "one", **options)) == 0
     assert run_task(make_args(tmp_path / "two", jobs=2, **options)) == 0
     one, two = (results_of(tmp_path / name) for name in ("one", "two"))

@@ -58,14 +58,23 @@ def test_a_table_has_the_columns_that_there_are():
     assert rows[0][:3] == ["stofm", "0.750 ± 0.050", "0.250 ± 0.050"]
     assert rows[3][4].startswith("+0.100 (") and rows[0][4] == ""
     timed = [
-        {**item, "info": {"parameters": 1200, "ms_per_step": 2.5}, "peak_mib": 1500.0} for item in RUNS
+        {
+            **item,
+            "info": {"parameters": 1200, "ms_per_step": 2.5, "steps": 4000, "train_seconds": 10.04},
+            "peak_mib": 1500.0,
+        }
+        for item in RUNS
     ]
     head, rows = columns(summarise(timed[4:5], ("f1",)), ("f1",))
-    assert head == ["method", "f1", "runs", "seconds a run", "parameters", "ms a step", "peak MiB"]
-    assert rows[0][3:] == ["2.0", "1,200", "2.5", "1,500"]
+    assert head == [
+        "method", "f1", "runs", "seconds a run", "train seconds", "steps", "ms a step", "parameters",
+        "peak MiB",
+    ]  # fmt: skip
+    assert rows[0][3:] == ["2.0", "10.0", "4,000", "2.5", "1,200", "1,500"]
     text = markdown(summarise(RUNS, ("f1", "loss")), ("f1", "loss"), ("loss",)).splitlines()
     assert text[0].startswith("| method | f1 | loss ↓ | learned |") and text[1] == "|---" * 7 + "|"
     assert text[5].startswith("| stofm, no rings | **0.850 ± 0.050** | 0.150 ± 0.050 |")
+    assert text[4].startswith("| pca | 0.700 | 0.300 |")  # One run has no deviation.
 
 
 def test_scores_of_classes_are_means_over_runs():
@@ -83,4 +92,7 @@ def test_facts_and_names():
         "one.h5ad: 2 slices, 1,500 cells, label `domain`; preset `tiny`, 2 seeds from 0, on cpu; "
         "stofm_pyg 1, PyTorch 2."
     )
+    values |= {"slices": values["slices"][:1], "train_seconds": 20.0}
+    assert "1 slice, 1,200 cells" in facts(values)
+    assert "preset `tiny`, 20 s of training for each method, 2 seeds" in facts(values)
     assert slug("stofm (GATv2Conv, pca)") == "stofm-GATv2Conv-pca"
