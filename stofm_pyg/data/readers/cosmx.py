@@ -45,9 +45,7 @@ def read_cosmx(files: dict[str, Path], options: Options) -> Tissue:
         files=(files["counts"], path),
     )
     tissue.keep((names["cell_ID"] != "0").to_numpy(), "rows of no cell")
-    without = int((~np.isin(table.index, tissue.cells)).sum())
-    if without > 0:
-        tissue.notes.append(f"{without:,} cells without a row of counts left out")
+    tissue.tell_missing("cells without a row of counts")
     told = "taken for granted" if known is None else "of the positions of fields"
     tissue.notes.append(f"pixels of {tissue.scale:.6g} microns, {told}")
     return tissue

@@ -75,6 +75,16 @@ class Tissue:
     notes: list[str] = field(default_factory=list)
     files: tuple[Path | None, Path | None] = (None, None)
 
+    def tell_missing(self, what: str):
+        r"""Says how many rows of the table are of no cell.
+
+        Args:
+            what (str): What they are, in words.
+        """
+        number = int((~np.isin(self.table.index, self.cells)).sum())
+        if number > 0:
+            self.notes.append(f"{number:,} {what} left out")
+
     def keep(self, rows: np.ndarray, why: str):
         r"""Leaves out cells, and says so.
 

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stofm_pyg.data.readers.format import Format, Options, Part, Tissue
@@ -26,9 +25,7 @@ def read_merscope(files: dict[str, Path], options: Options) -> Tissue:
         scale=1.0,
         files=(files["counts"], path),
     )
-    without = int((~np.isin(table.index, tissue.cells)).sum())
-    if without > 0:
-        tissue.notes.append(f"{without:,} cells without a row of counts left out")
+    tissue.tell_missing("cells without a row of counts")
     return tissue
 
 

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stofm_pyg.data.readers.format import Format, Options, Part, Tissue
@@ -30,9 +29,7 @@ def read_slide_seq(files: dict[str, Path], options: Options) -> Tissue:
         position,
         files=(files["counts"], path),
     )
-    without = int((~np.isin(table.index, tissue.cells)).sum())
-    if without > 0:
-        tissue.notes.append(f"{without:,} beads without counts left out")
+    tissue.tell_missing("beads without counts")
     return tissue
 
 
