@@ -63,7 +63,7 @@ def test_rows_come_back(given_, virtual):
     assert (adata.X != before.X).sum() == 0 and adata.obs.equals(before.obs)
 
 
-@examples(0.15)
+@examples(0.12)
 @given(adatas(min_cells=1))
 def test_a_file_is_read_as_the_anndata_is(tmp_path_factory, given_):
     adata, _ = given_

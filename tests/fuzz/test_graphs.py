@@ -94,7 +94,7 @@ def test_right_or_refused(graph, hand, cells_per_part):
         assert cells_per_part == 5 or torch.allclose(found, wanted, atol=tolerance)
 
 
-@examples(0.07)
+@examples(0.1)
 @given(graphs(max_nodes=50), st.sampled_from((0.5, 1.0, 1.5, 3.0)))
 def test_a_radius_graph_is_that_of_its_definition(graph, radius):
     pos = graph[0]
@@ -109,7 +109,7 @@ def test_a_radius_graph_is_that_of_its_definition(graph, radius):
     assert torch.allclose(data.edge_attr.view(-1).double(), length, rtol=1e-5, atol=1e-6)
 
 
-@examples(0.07)
+@examples(0.12)
 @given(
     st.lists(graphs(min_nodes=1, max_nodes=60), min_size=1, max_size=3),
     st.sampled_from(("metis", "grid")),

@@ -11,7 +11,7 @@ from tests.fuzz.strategies import GENES, adatas
 MEDIANS = st.sampled_from((0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 1e-3, 17.0))
 
 
-@examples(0.1)
+@examples(0.15)
 @given(
     adatas(min_cells=1, max_cells=100),
     st.lists(st.sampled_from(GENES), unique=True, min_size=1),
