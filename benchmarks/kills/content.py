@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 UNLIKE = ("cells_per_second", "loading_share", "memory_mib")  # The clock's and the machine's.
 # Also what is a checksum of these.
-CLOCK = ("seconds", "peak_mib", "ms_per_step", "checksum")
+CLOCK = ("seconds", "train_seconds", "peak_mib", "ms_per_step", "checksum")
 # "files" are hashes of files that have not changed for some seconds.
 WORKING = ("checkpoints", "tensorboard", "files")
 # A table of what is in the JSON beside it, with seconds.

@@ -51,7 +51,9 @@ class PretrainCurves:
         self._writer: SummaryWriter | None = None
         if shown:
             with naming(self._folder):
-                self._writer = SummaryWriter(str(self._folder), purge_step=start + 1)
+                # What a run that broke wrote beyond its checkpoint is taken out; without one, all of it.
+                purge = start + 1 if start > 0 else 0
+                self._writer = SummaryWriter(str(self._folder), purge_step=purge)
         self._bar = tqdm(
             total=num_steps,
             initial=start,

@@ -42,6 +42,16 @@ def test_steps_of_a_run_that_broke_are_taken_out(tmp_path):
     assert curve(tmp_path, "train/loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0)]
 
 
+def test_a_run_that_broke_before_its_first_checkpoint_begins_anew(tmp_path):
+    for value in (1.0, 2.0):
+        curves = make_curves(tmp_path)
+        curves.add(0, {"mcm_mse": value}, "held_out")
+        curves.add(1, {"loss": value})
+        curves.close()
+    assert curve(tmp_path, "held_out/mcm_mse") == [(0, 2.0)]
+    assert curve(tmp_path, "train/loss") == [(1, 2.0)]
+
+
 def test_held_out_numbers_stand_alone(tmp_path):
     curves = make_curves(tmp_path, cells=0.0)
     curves.add(1, {"mcm_mse": 0.5}, "held_out")
