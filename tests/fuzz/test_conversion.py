@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stofm_pyg.data import SliceSettings, slices_from_anndata, to_anndata
@@ -67,6 +67,8 @@ def test_rows_come_back(given_, virtual):
 @given(adatas(min_cells=1))
 def test_a_file_is_read_as_the_anndata_is(tmp_path_factory, given_):
     adata, _ = given_
+    # What AnnData does not write itself.
+    assume(adata.obs["domain"].dtype != object or adata.obs["domain"].notna().any())
     path = tmp_path_factory.mktemp("fuzz") / "a.h5ad"
     adata.write_h5ad(path)
     readers = SliceReader(adata), SliceReader(path)
