@@ -4,13 +4,19 @@ Embeddings that the same model has written into a file are taken as they are; ot
 
 import argparse
 import logging
-from pathlib import Path
 
 import torch
 
 from stofm_pyg.commands.kept_embedding import kept_embedding
 from stofm_pyg.commands.outputs import output_file, output_files, output_folder, write_h5ad
-from stofm_pyg.commands.run_options import add_device, add_model, add_out, add_overwrite, add_seed
+from stofm_pyg.commands.run_options import (
+    add_device,
+    add_model,
+    add_out,
+    add_overwrite,
+    add_seed,
+    given_path,
+)
 from stofm_pyg.commands.slice_options import (
     add_slices,
     add_where,
@@ -38,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser):
     add_out(
         parser, "FILE.h5ad|DIR", "where the copy with domains goes; of several sources, a folder", False
     )
-    add("--plot", type=Path, metavar="DIR", help="where pictures of the domains on the tissue go")
-    add("--save-model", type=Path, metavar="DIR", help="where the model goes that knows the domains, so "
-        "that 'predict --label domains' finds them in other slices")  # fmt: skip
+    add("--plot", type=given_path, metavar="DIR", help="where pictures of the domains on the tissue go")
+    add("--save-model", type=given_path, metavar="DIR", help="where the model goes that knows the "
+        "domains, so that 'predict --label domains' finds them in other slices")  # fmt: skip
     add("--num-domains", type=int, metavar="N", help="how many; without, as many as halves of the "
         "cells agree upon")  # fmt: skip
     add("--resolution", type=float, metavar="X", help="the resolution of Leiden, which then chooses "

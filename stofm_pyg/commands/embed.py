@@ -25,6 +25,7 @@ from stofm_pyg.commands.run_options import (
     add_seed,
     add_share,
     find_share,
+    given_path,
 )
 from stofm_pyg.commands.slice_options import add_slices, add_where, given_where, slice_files
 from stofm_pyg.data import Keys, read
@@ -46,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser):
         "several sources, a folder")  # fmt: skip
     parser.add_argument("--key-added", default=Keys.EMBEDDING, metavar="NAME",
         help="the key of the embedding in obsm")  # fmt: skip
-    parser.add_argument("--parts", type=Path, metavar="DIR", help="embeds part by part by way of this "
-        "folder, of these sources, this model and seed alone; goes on from what is there")  # fmt: skip
+    parser.add_argument("--parts", type=given_path, metavar="DIR", help="embeds part by part by way of "
+        "this folder, of these sources, model and seed alone; goes on from what is there")  # fmt: skip
     add_share(parser, "embeds the K-th of N shares, from 0 on, with --parts; the process that finds all "
         "of them there writes --out")  # fmt: skip
     add_where(parser)

@@ -5,11 +5,10 @@ extra."""
 
 import argparse
 import logging
-from pathlib import Path
 
 from stofm_pyg.commands.outputs import output_file, output_folder
 from stofm_pyg.commands.pictures import PICTURES, Drawn
-from stofm_pyg.commands.run_options import add_out, add_overwrite, add_seed
+from stofm_pyg.commands.run_options import add_out, add_overwrite, add_seed, given_path
 from stofm_pyg.commands.slice_options import add_how, given_where, slice_settings
 from stofm_pyg.data import Keys, read
 from stofm_pyg.models import SToFM
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser):
         "made as it takes them")  # fmt: skip
     add("--cell", type=int, metavar="N", help="the cell of attention and graph, as a row of the first "
         "slice; the one in the middle without")  # fmt: skip
-    add("--run", type=Path, metavar="DIR", help="the folder of a run, for curves")
+    add("--run", type=given_path, metavar="DIR", help="the folder of a run, for curves")
     add_how(parser)
     add_overwrite(parser)
     add_seed(parser)

@@ -8,7 +8,6 @@ import logging
 import os
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 from stofm_pyg.commands.outputs import check_run, output_folder
 from stofm_pyg.commands.run_options import (
@@ -19,6 +18,7 @@ from stofm_pyg.commands.run_options import (
     add_seed,
     add_workers,
     check_workers,
+    given_path,
 )
 from stofm_pyg.commands.stop import Stop
 from stofm_pyg.corpus import Corpus
@@ -36,7 +36,7 @@ LONGEST_WAIT = timedelta(days=7)
 def add_arguments(parser: argparse.ArgumentParser):
     r"""Adds the arguments of the command."""
     add = parser.add_argument
-    add("--corpus", required=True, type=Path, metavar="DIR", help="what 'corpus build' made")
+    add("--corpus", required=True, type=given_path, metavar="DIR", help="what 'corpus build' made")
     add_out(parser, "DIR", "where the model, its checkpoints and its curves go")
     add_preset(parser, list(PRESETS))
     add("--cell-encoder", metavar="DIR", help="a folder that 'adapt' wrote; from scratch without")

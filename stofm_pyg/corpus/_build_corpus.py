@@ -17,7 +17,7 @@ from stofm_pyg.corpus.failed_slices import SLICE_ERRORS, FailedSlices, Failure, 
 from stofm_pyg.corpus.feature_store import FeatureStore
 from stofm_pyg.corpus.jobs import exit_with_parent, run_jobs
 from stofm_pyg.corpus.manifest import FEATURES, ORTHOLOGUES, VOCAB, summary, write_manifest
-from stofm_pyg.corpus.plan import FileHashes, PlannedSlice, file_stamp, plan_slices
+from stofm_pyg.corpus.plan import FileHashes, PlannedSlice, check_share, file_stamp, plan_slices
 from stofm_pyg.corpus.shard import Shard
 from stofm_pyg.corpus.shard_file import is_intact, read_report, shard_path, write_shard
 from stofm_pyg.data import GeneVocab, SliceSettings
@@ -86,9 +86,7 @@ def build_corpus(
     for path in files:
         if not path.exists():
             raise FileNotFoundError(f"There is no file '{path}'. Check the path.")
-    number, of = share
-    if not 0 <= number < of:
-        raise ValueError(f"'share' must be (k, n) with 0 <= k < n (got {share}): k counts from 0")
+    number, of = check_share(share)
     if workers < 1:
         raise ValueError(f"'workers' must be at least 1 (got {workers})")
     if (vocab is None) == (features is None):

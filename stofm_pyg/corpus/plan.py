@@ -90,6 +90,18 @@ def file_stamp(path: Path) -> str:
     return " ".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
 
 
+def check_share(share: tuple[int, int]) -> tuple[int, int]:
+    r"""Returns which share of how many it is.
+
+    Raises:
+        ValueError: There is no such share.
+    """
+    number, of = share
+    if not 0 <= number < of:
+        raise ValueError(f"'share' must be (k, n) with 0 <= k < n (got {share}): k counts from 0")
+    return number, of
+
+
 def plan_slices(
     files: Sequence[Path],
     hashes: FileHashes,

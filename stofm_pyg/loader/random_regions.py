@@ -12,7 +12,7 @@ from torch_geometric.utils import cumsum
 
 from stofm_pyg._seeds import mixed_seed, seeded_draw
 from stofm_pyg.nn.node_type import NodeType, node_types
-from stofm_pyg.transforms.check_tensors import check_coordinates
+from stofm_pyg.transforms.check_positions import check_coordinates
 
 MAX_TREES = 64
 

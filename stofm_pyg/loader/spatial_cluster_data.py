@@ -13,7 +13,7 @@ from stofm_pyg.data.slices.cell_order import sort_cells
 from stofm_pyg.loader._partition import grid_partition, metis_partition
 from stofm_pyg.nn.node_type import NodeType, node_types
 from stofm_pyg.transforms import ConnectVirtualCells
-from stofm_pyg.transforms.check_tensors import check_coordinates
+from stofm_pyg.transforms.check_positions import check_coordinates
 
 NODES_PER_BLOCK, EDGES_PER_BLOCK = 2**16, 2**22
 

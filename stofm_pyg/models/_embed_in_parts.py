@@ -14,7 +14,7 @@ from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
 from stofm_pyg._files import locked, saving
-from stofm_pyg.corpus.plan import FileHashes
+from stofm_pyg.corpus.plan import FileHashes, check_share
 from stofm_pyg.data.slices.reader import SliceReader, content_hash
 from stofm_pyg.loader.subpatch_loader import LikeSizeSampler
 from stofm_pyg.models._embed import embed_batch, embedding_size, mask_groups, part_size
@@ -108,9 +108,7 @@ def embed_in_parts(
             f"Expected an AnnData or the path of a file or folder, got {type(source).__name__}; "
             f"'SToFM.embed' takes slices and several sources"
         )
-    number, of = share
-    if not 0 <= number < of:
-        raise ValueError(f"'share' must be (k, n) with 0 <= k < n (got {share}): k counts from 0")
+    number, of = check_share(share)
     if parts_per_group < 1:
         raise ValueError(f"'parts_per_group' must be at least 1 (got {parts_per_group})")
     read_out = (model.read_out if read_out is None else read_out).changed(layers, readout)

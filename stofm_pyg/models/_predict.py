@@ -11,28 +11,9 @@ from anndata import AnnData
 from torch_geometric.data import Data
 
 from stofm_pyg.data.errors import unknown_key
-from stofm_pyg.models._slices import check_key
+from stofm_pyg.models._slices import check_key, check_writable
 from stofm_pyg.models.domains import Domains
 from stofm_pyg.models.label_head import DOMAINS, prediction_key
-
-
-def check_writable(adata: AnnData):
-    r"""Checks that columns can be written to something.
-
-    Raises:
-        TypeError: It is no AnnData.
-        ValueError: It is a view of a backed file.
-    """
-    if not isinstance(adata, AnnData):
-        raise TypeError(
-            f"Expected an AnnData to write to, got {type(adata).__name__}; open a file by "
-            f"'anndata.read_h5ad'"
-        )
-    if adata.is_view and adata.isbacked:
-        raise ValueError(
-            f"Cannot write to a view of the backed file '{adata.filename}'. Call 'adata = "
-            f"adata.to_memory()' first."
-        )
 
 
 def find_domains(

@@ -53,12 +53,8 @@ def embed_sources(
 ) -> AnnData | Tensor:
     r"""Embeds the slices of a source, see :meth:`SToFM.embed`; the bar is told how many cells it
     has."""
-    if isinstance(source, AnnData) and source.is_view and source.isbacked and key_added is not None:
-        raise ValueError(
-            f"Cannot write to a view of the backed file '{source.filename}'. Call 'adata = "
-            f"adata.to_memory()' first."
-        )
     if isinstance(source, AnnData) and key_added is not None:
+        check_writable(source)
         check_key(key_added, "obsm", model, source, where)
     reader = slice_reader(model, source, where)
     bar.total += reader.num_cells
@@ -75,6 +71,25 @@ def embed_sources(
     for data, part in zip(slices, parts, strict=True):
         z[data.cell_id] = part
     return z
+
+
+def check_writable(adata: AnnData):
+    r"""Checks that columns can be written to something.
+
+    Raises:
+        TypeError: It is no AnnData.
+        ValueError: It is a view of a backed file.
+    """
+    if not isinstance(adata, AnnData):
+        raise TypeError(
+            f"Expected an AnnData to write to, got {type(adata).__name__}; open a file by "
+            f"'anndata.read_h5ad'"
+        )
+    if adata.is_view and adata.isbacked:
+        raise ValueError(
+            f"Cannot write to a view of the backed file '{adata.filename}'. Call 'adata = "
+            f"adata.to_memory()' first."
+        )
 
 
 def check_key(

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from stofm_pyg.transforms._positions import check_coordinates
+from stofm_pyg.transforms.check_positions import check_coordinates
 
 # What has a value for each node, where it is there.
 OF_NODES = ("pos", "node_type", "cell_id", "cell_hash")

@@ -4,7 +4,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from stofm_pyg.transforms._positions import check_positions
+from stofm_pyg.transforms.check_positions import check_positions
 from stofm_pyg.transforms.neighbors import neighbor_spacing
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import to_undirected
 
 from stofm_pyg.nn.node_type import NodeType, node_types
-from stofm_pyg.transforms._positions import check_coordinates
+from stofm_pyg.transforms.check_positions import check_coordinates
 from stofm_pyg.transforms.neighbors import nearest_neighbors
 
 

@@ -8,8 +8,8 @@ from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg._seeds import Draws
 from stofm_pyg.nn.node_type import cell_mask
-from stofm_pyg.transforms._positions import check_coordinates
 from stofm_pyg.transforms._random_cells import check_rate, random_cells
+from stofm_pyg.transforms.check_positions import check_coordinates
 
 # Cells so many times as far from the middle as the median cell are strays.
 FAR_OUT = 5.0

@@ -4,7 +4,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg._seeds import Draws
-from stofm_pyg.transforms._positions import check_coordinates
+from stofm_pyg.transforms.check_positions import check_coordinates
 
 
 @functional_transform("scale_positions")

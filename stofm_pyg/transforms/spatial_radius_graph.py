@@ -3,7 +3,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from stofm_pyg.nn.node_type import cell_mask
-from stofm_pyg.transforms._positions import check_coordinates
+from stofm_pyg.transforms.check_positions import check_coordinates
 from stofm_pyg.transforms.neighbors import nearest_edges, radius_edges
 
 

@@ -23,6 +23,19 @@ def test_a_source_that_is_named_twice(files, tmp_path, capsys, command, out):
     assert not (tmp_path / out).exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("embed", "--parts"), ("domains", "--plot"), ("domains", "--save-model"), ("plot", "--run")],
+)
+def test_an_empty_path_of_an_option(files, tmp_path, capsys, monkeypatch, command, option):
+    monkeypatch.chdir(tmp_path)
+    model = [] if command == "plot" else [files.model]
+    with pytest.raises(SystemExit):
+        run(command, *model, files.tissue, option, "", "--out", "made")
+    assert f"argument {option}: the path is empty" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_path(files, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):

@@ -6,9 +6,7 @@ from scipy import sparse
 
 from stofm_pyg.data.errors import unknown_key
 from stofm_pyg.data.keys import Keys
-
-# Squares of what is smaller vanish, and of what is larger are no numbers.
-SMALLEST, LARGEST = 1e-100, 1e100
+from stofm_pyg.transforms.check_positions import check_extent
 
 
 def get_positions(
@@ -119,12 +117,7 @@ def check_spread(pos: np.ndarray, name: str = "") -> None:
     """
     slice_name = f"Slice {name!r}" if name else "The slice"
     if len(pos) >= 2 and (pos != pos[0]).any():
-        extent = float(np.max(pos.max(axis=0) / 2 - pos.min(axis=0) / 2)) * 2
-        if not SMALLEST <= extent <= LARGEST:
-            raise ValueError(
-                f"{slice_name} is {extent:g} wide, in whose square there is nothing to compute with. "
-                f"Give its positions in another unit, such as microns."
-            )
+        check_extent(pos.min(axis=0), pos.max(axis=0), slice_name)
         return
     where = f", at {pos[0].tolist()}" if len(pos) else ""
     raise ValueError(

@@ -7,7 +7,7 @@ from torch_geometric.transforms import ToUndirected
 
 from stofm_pyg.nn.node_type import cell_mask
 from stofm_pyg.transforms import SpatialRadiusGraph
-from stofm_pyg.transforms._positions import check_positions
+from stofm_pyg.transforms.check_positions import check_positions
 from stofm_pyg.transforms.neighbors import check_distances, nearest_neighbor_spacing, neighbor_spacing
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 from torch import Tensor
 
 # Squares of what is smaller vanish, and of what is larger are no numbers.
@@ -43,11 +44,24 @@ def check_positions(pos: Tensor | None) -> Tensor:
             f"All {pos.size(0)} positions equal {pos[0].tolist()}; a slice needs at least two cells at "
             f"different positions (is this the right spatial key?)"
         )
-    low, high = pos.double().amin(dim=0), pos.double().amax(dim=0)
+    check_extent(pos.double().amin(dim=0), pos.double().amax(dim=0))
+    return pos
+
+
+def check_extent(low: Tensor | np.ndarray, high: Tensor | np.ndarray, what: str = "The slice"):
+    r"""Checks that distances between positions can be computed with.
+
+    Args:
+        low (torch.Tensor or np.ndarray): The smallest coordinates :math:`(2)`, in double precision.
+        high (torch.Tensor or np.ndarray): The largest ones.
+        what (str, optional): What lies there, for the error. (default: :obj:`"The slice"`)
+
+    Raises:
+        ValueError: Positions are extremely near to or far from each other.
+    """
     extent = 2 * float((high / 2 - low / 2).max())
     if not SMALLEST <= extent <= LARGEST:
         raise ValueError(
-            f"The slice is {extent:g} wide, in whose square there is nothing to compute with; give its "
+            f"{what} is {extent:g} wide, in whose square there is nothing to compute with; give its "
             f"positions in another unit, such as microns"
         )
-    return pos
